@@ -1,0 +1,75 @@
+package v1alpha1
+
+// Labels, annotations and the finalizer that Crossfade puts on objects.
+const (
+	// LabelRollout on a Deployment and its Services names the Rollout that
+	// delivers them; the admission policies act on objects that carry it.
+	LabelRollout = "crossfade.dev/rollout"
+	// LabelProxy on a pod says that it runs a proxy of ours; its value is the
+	// kind of proxy ("gateway").
+	LabelProxy = "crossfade.dev/proxy"
+	// AnnotationHold on a Deployment says that a changed template is held, and
+	// what the Deployment was before: "running" or "paused".
+	AnnotationHold = "crossfade.dev/hold"
+	// AnnotationPin on a Service names the one revision that it selects.
+	AnnotationPin = "crossfade.dev/pin"
+	// AnnotationBreakGlass on a Deployment or Service takes it out of
+	// Crossfade's hands; the value says why.
+	AnnotationBreakGlass = "crossfade.dev/break-glass"
+	// AnnotationPromote on a Rollout ends an endless pause. Its value is
+	// "<revision>/<step>", so that it can never act on another revision or step
+	// than the one somebody looked at.
+	AnnotationPromote = "crossfade.dev/promote"
+	// AnnotationRetry on a Rollout tries a rolled back revision once more. Its
+	// value is "<revision>/<attempt>", attempt being the number of the attempt
+	// that is asked for (2 after the first rollback).
+	AnnotationRetry = "crossfade.dev/retry"
+	// Finalizer keeps a deleted Rollout until its Deployment and Services are as
+	// the user wrote them.
+	Finalizer = "crossfade.dev/rollout"
+)
+
+// Conditions of a Rollout. Ready, Reconciling and Stalled follow kstatus, so
+// that kubectl wait, Flux and Argo CD read them as they read any other kind.
+const (
+	// ConditionReady is True while the stable revision is the Deployment's
+	// template and nothing is on its way.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while something is on its way.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when the Rollout cannot go on by itself.
+	ConditionStalled = "Stalled"
+	// ConditionPromoted is what a pipeline waits for: True when the Deployment's
+	// template is the stable revision; its message names the revision.
+	ConditionPromoted = "Promoted"
+	// ConditionHeld is False when the admission policies do not hold changed
+	// templates and pins, and the controller does it in their place.
+	ConditionHeld = "Held"
+)
+
+// Reasons of conditions that refuse a Rollout or explain a wait. Events have
+// reasons of their own in package delivery.
+const (
+	ReasonConflict           = "Conflict"
+	ReasonNotSettled         = "NotSettled"
+	ReasonHistoryLimitZero   = "HistoryLimitZero"
+	ReasonRecreateStrategy   = "RecreateStrategy"
+	ReasonUnpinnedServices   = "UnpinnedServices"
+	ReasonDeploymentNotFound = "DeploymentNotFound"
+	ReasonServiceNotFound    = "ServiceNotFound"
+	ReasonSelectorMismatch   = "SelectorMismatch"
+	ReasonInvalidQuery       = "InvalidQuery"
+	ReasonBreakGlass         = "BreakGlass"
+	ReasonInitializing       = "Initializing"
+	ReasonHealthy            = "Healthy"
+	ReasonProgressing        = "Progressing"
+	ReasonPaused             = "Paused"
+	ReasonPromoting          = "Promoting"
+	ReasonPromoted           = "Promoted"
+	ReasonRollingBack        = "RollingBack"
+	ReasonRolledBack         = "RolledBack"
+	ReasonNoVerdict          = "NoVerdict"
+	ReasonNoProxies          = "NoProxies"
+	ReasonPoliciesWork       = "PoliciesWork"
+	ReasonPoliciesMissing    = "PoliciesMissing"
+)

@@ -1,0 +1,300 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Rollout says how the template of a Deployment is delivered: which Service's
+// requests move to a new revision, in which steps, and what must hold meanwhile.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=ro,categories={all,crossfade}
+// +kubebuilder:printcolumn:name="PHASE",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="STEP",type=string,JSONPath=`.status.stepSummary`
+// +kubebuilder:printcolumn:name="WEIGHT",type=integer,JSONPath=`.status.weight.desired`
+// +kubebuilder:printcolumn:name="ACKED",type=string,JSONPath=`.status.ackedSummary`
+// +kubebuilder:printcolumn:name="STABLE",type=string,JSONPath=`.status.stable.revision`
+// +kubebuilder:printcolumn:name="CANARY",type=string,JSONPath=`.status.canary.revision`
+// +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="MESSAGE",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Progressing', 'Paused', 'Promoting', 'RollingBack', 'RolledBack']) || (self.spec.workloadRef == oldSelf.spec.workloadRef && self.spec.serviceRef == oldSelf.spec.serviceRef)",message="workloadRef and serviceRef cannot change while a rollout is on its way: wait until the phase is Healthy, or go back to the stable template first"
+type Rollout struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what the user wants.
+	// +required
+	Spec RolloutSpec `json:"spec"`
+	// status is what Crossfade sees and remembers.
+	// +optional
+	Status RolloutStatus `json:"status,omitzero"`
+}
+
+// RolloutList is a list of Rollouts.
+//
+// +kubebuilder:object:root=true
+type RolloutList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Rollout `json:"items"`
+}
+
+// RolloutSpec is what the user wants.
+type RolloutSpec struct {
+	// workloadRef names the Deployment whose template is delivered. It stays the
+	// user's: it goes on saying what runs.
+	// +required
+	WorkloadRef WorkloadRef `json:"workloadRef"`
+	// serviceRef names the Service whose requests are shifted, on all its ports.
+	// +required
+	ServiceRef ServiceRef `json:"serviceRef"`
+	// strategy says how. Exactly one member is set.
+	// +required
+	Strategy Strategy `json:"strategy"`
+	// analysis is measured all through the rollout. Without it only readiness and
+	// the proxies' acks are waited for.
+	// +optional
+	Analysis *Analysis `json:"analysis,omitempty"`
+	// acks says how long proxies may take to confirm a weight.
+	// +optional
+	// +kubebuilder:default={timeout: "60s", onTimeout: "Rollback"}
+	Acks Acks `json:"acks,omitzero"`
+	// progressDeadlineSeconds bounds every wait that no pause explains: for canary
+	// pods to become available, for a proxy to appear, for a verdict.
+	// +optional
+	// +kubebuilder:default=600
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2592000
+	ProgressDeadlineSeconds int32 `json:"progressDeadlineSeconds,omitempty"`
+	// scaleDownDelaySeconds is how long the pods of the revision that was left stay
+	// warm after a promotion.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	ScaleDownDelaySeconds *int32 `json:"scaleDownDelaySeconds,omitempty"`
+	// paused stops every move but those towards stable.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+}
+
+// WorkloadRef names a Deployment in the Rollout's namespace.
+type WorkloadRef struct {
+	// +optional
+	// +kubebuilder:default="apps/v1"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self == 'apps/v1'",message="only Deployments of apiVersion apps/v1 can be delivered: set apiVersion to apps/v1"
+	APIVersion string `json:"apiVersion,omitempty"`
+	// +optional
+	// +kubebuilder:default="Deployment"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self == 'Deployment'",message="only Deployments can be delivered: set kind to Deployment"
+	Kind string `json:"kind,omitempty"`
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="must be the name of a Deployment: lower-case letters, digits, '-' and '.'"
+	Name string `json:"name"`
+}
+
+// ServiceRef names a Service in the Rollout's namespace.
+type ServiceRef struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1035Label().validate(self).hasValue()",message="must be the name of a Service: lower-case letters, digits and '-', starting with a letter"
+	Name string `json:"name"`
+}
+
+// Strategy is a union: exactly one member is set.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.canary)",message="exactly one strategy must be set: add strategy.canary with its steps"
+type Strategy struct {
+	// canary moves the requests in steps of weight.
+	// +optional
+	Canary *Canary `json:"canary,omitempty"`
+}
+
+// Canary moves requests to the canary in steps of rising weight.
+//
+// +kubebuilder:validation:XValidation:rule="self.steps.all(s, s.weight <= self.totalWeight)",message="no step's weight may be over totalWeight: lower it, or raise totalWeight (100, 1000 or 10000)"
+// +kubebuilder:validation:XValidation:rule="self.steps.map(s, s.weight).isSorted()",message="the weights of the steps must not descend: put the steps in the order of their weights"
+type Canary struct {
+	// totalWeight is what the weights are out of.
+	// +optional
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Enum=100;1000;10000
+	TotalWeight int32 `json:"totalWeight,omitempty"`
+	// steps are gone through in order; after the last one the canary is promoted.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=50
+	Steps []Step `json:"steps"`
+}
+
+// Step is a traffic state to reach and hold.
+//
+// +kubebuilder:validation:XValidation:rule="self.weight == 0 || !has(self.replicas) || (type(self.replicas) == int ? self.replicas > 0 : self.replicas != '0%')",message="a step with a weight above 0 needs canary pods: set replicas above 0, or leave it out"
+type Step struct {
+	// weight is the share of requests meant for the canary, out of totalWeight.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	Weight int32 `json:"weight"`
+	// replicas is the size of the canary at this step, a number of pods or a
+	// percentage of the Deployment's replicas. Without it the canary gets the
+	// share of pods that its weight is of the requests, rounded up.
+	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 100000 : self.matches('^(100|[1-9]?[0-9])%$')",message="must be a number of pods from 0 to 100000, or a percentage from 0% to 100%"
+	Replicas *intstr.IntOrString `json:"replicas,omitempty"`
+	// pause holds the step after its weight is acked. Without it the rollout goes
+	// on as soon as every check has passed once.
+	// +optional
+	Pause *Pause `json:"pause,omitempty"`
+}
+
+// Pause holds a step: for a duration, or, when empty, until somebody promotes.
+type Pause struct {
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s') && duration(self) <= duration('720h')",message="must be a duration such as 30s, 5m or 1h30m, longer than 0s and at most 720h; leave it out to hold until somebody promotes"
+	Duration *metav1.Duration `json:"duration,omitempty"`
+}
+
+// DeadlineAction says what happens when no verdict comes.
+// +kubebuilder:validation:Enum=Pause;Rollback
+type DeadlineAction string
+
+// What happens when no verdict comes within progressDeadlineSeconds.
+const (
+	DeadlinePause    DeadlineAction = "Pause"
+	DeadlineRollback DeadlineAction = "Rollback"
+)
+
+// Analysis is what is measured while a canary gets requests.
+type Analysis struct {
+	// interval is the time between two measurements of a check, and the default
+	// window of its query.
+	// +optional
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration such as 30s or 1m, from 1s to 24h"
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// onDeadline says what happens when no verdict comes within
+	// progressDeadlineSeconds.
+	// +optional
+	// +kubebuilder:default=Pause
+	OnDeadline DeadlineAction `json:"onDeadline,omitempty"`
+	// checks must all pass before a weight rises.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=20
+	Checks []Check `json:"checks"`
+}
+
+// NoDataAction says what an answer without a number counts as.
+// +kubebuilder:validation:Enum=Wait;Fail;Pass
+type NoDataAction string
+
+// What an empty answer or a NaN counts as.
+const (
+	NoDataWait NoDataAction = "Wait"
+	NoDataFail NoDataAction = "Fail"
+	NoDataPass NoDataAction = "Pass"
+)
+
+// Check is one measured number and the range it must stay in.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.prometheus)",message="exactly one source must be set: add prometheus with a query"
+// +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="without min and max nothing is judged: set min, max or both"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !self.min.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$') || !self.max.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$') || double(self.min) <= double(self.max)",message="min must not be above max: no number could pass"
+type Check struct {
+	// name is unique within the Rollout.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="must be lower-case letters, digits and '-'"
+	Name string `json:"name"`
+	// prometheus asks the administrator's Prometheus.
+	// +optional
+	Prometheus *PrometheusSource `json:"prometheus,omitempty"`
+	// min is the lowest number that passes, as a decimal in quotes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$')",message="must be a decimal number in quotes, such as \"0.01\""
+	Min *string `json:"min,omitempty"`
+	// max is the highest number that passes, as a decimal in quotes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$')",message="must be a decimal number in quotes, such as \"0.01\""
+	Max *string `json:"max,omitempty"`
+	// interval overrides the analysis' one.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration such as 30s or 1m, from 1s to 24h"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+	// failureLimit is how many failed measurements within a step are forgiven.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	FailureLimit int32 `json:"failureLimit,omitempty"`
+	// initialDelay is the time from a step's acked weight to its first
+	// measurement; without it, one interval.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s') && duration(self) <= duration('24h')",message="must be a duration such as 30s or 1m, longer than 0s and at most 24h; leave it out to wait one interval"
+	InitialDelay *metav1.Duration `json:"initialDelay,omitempty"`
+	// onNoData says what no data and NaN count as. An unreachable Prometheus is
+	// never a verdict, whatever is said here.
+	// +optional
+	// +kubebuilder:default=Wait
+	OnNoData NoDataAction `json:"onNoData,omitempty"`
+	// dryRun measures and shows, but decides nothing.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// PrometheusSource is a query that must answer with one number.
+type PrometheusSource struct {
+	// query is PromQL, and a Go template with the fields .Namespace .Rollout
+	// .Service .Stable .Canary and .Interval.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=8192
+	Query string `json:"query"`
+}
+
+// AckTimeoutAction says what happens when a proxy stays silent.
+// +kubebuilder:validation:Enum=Rollback;Continue
+type AckTimeoutAction string
+
+// What happens when a proxy stays silent past acks.timeout.
+const (
+	AckTimeoutRollback AckTimeoutAction = "Rollback"
+	AckTimeoutContinue AckTimeoutAction = "Continue"
+)
+
+// Acks says how long proxies may take to confirm a weight.
+type Acks struct {
+	// timeout is the longest silence of a proxy.
+	// +optional
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration such as 60s, from 1s to 24h"
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+	// onTimeout says what happens then.
+	// +optional
+	// +kubebuilder:default=Rollback
+	OnTimeout AckTimeoutAction `json:"onTimeout,omitempty"`
+}

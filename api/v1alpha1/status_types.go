@@ -1,0 +1,160 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Phase is where a Rollout is, in one word for people.
+// +kubebuilder:validation:Enum=Initializing;Healthy;Progressing;Paused;Promoting;RollingBack;RolledBack
+type Phase string
+
+// The phases of a Rollout.
+const (
+	// PhaseInitializing: the Deployment is not adopted yet, or was refused; the
+	// condition Ready says why.
+	PhaseInitializing Phase = "Initializing"
+	// PhaseHealthy: the stable revision is the Deployment's template.
+	PhaseHealthy Phase = "Healthy"
+	// PhaseProgressing: a canary is on its way.
+	PhaseProgressing Phase = "Progressing"
+	// PhasePaused: a canary is on its way and waits for somebody or for a verdict.
+	PhasePaused Phase = "Paused"
+	// PhasePromoting: the canary has all requests and becomes stable.
+	PhasePromoting Phase = "Promoting"
+	// PhaseRollingBack: the requests go back to stable.
+	PhaseRollingBack Phase = "RollingBack"
+	// PhaseRolledBack: stable serves everybody, the Deployment's template failed
+	// and stays held.
+	PhaseRolledBack Phase = "RolledBack"
+)
+
+// Verdict is the outcome of a check.
+// +kubebuilder:validation:Enum=Pending;Passing;Failing;NoVerdict;Failed
+type Verdict string
+
+// The verdicts.
+const (
+	// VerdictPending: not measured yet in this step.
+	VerdictPending Verdict = "Pending"
+	// VerdictPassing: the last number was in its range.
+	VerdictPassing Verdict = "Passing"
+	// VerdictFailing: the last number was out of its range, and failureLimit
+	// forgives it.
+	VerdictFailing Verdict = "Failing"
+	// VerdictNoVerdict: there was no number to judge.
+	VerdictNoVerdict Verdict = "NoVerdict"
+	// VerdictFailed: more failed measurements than failureLimit forgives.
+	VerdictFailed Verdict = "Failed"
+)
+
+// RolloutStatus is what Crossfade sees and remembers.
+type RolloutStatus struct {
+	// observedGeneration is the generation of the spec that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// phase is where the Rollout is.
+	// +optional
+	Phase Phase `json:"phase,omitempty"`
+	// message says what is going on and what is waited for.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// stable is the revision that serves everybody.
+	// +optional
+	Stable *RevisionStatus `json:"stable,omitempty"`
+	// canary is the revision on its way.
+	// +optional
+	Canary *RevisionStatus `json:"canary,omitempty"`
+	// step is the traffic state to reach and hold.
+	// +optional
+	Step *StepStatus `json:"step,omitempty"`
+	// stepSummary is the step as people read it: "2/3".
+	// +optional
+	StepSummary string `json:"stepSummary,omitempty"`
+	// weight is the canary's share, as wanted, as rendered and as confirmed.
+	// +optional
+	Weight *WeightStatus `json:"weight,omitempty"`
+	// proxies counts who routes to the Service.
+	// +optional
+	Proxies *ProxiesStatus `json:"proxies,omitempty"`
+	// ackedSummary is the proxies' acks as people read them: "12/12".
+	// +optional
+	AckedSummary string `json:"ackedSummary,omitempty"`
+	// checks are the verdicts of this step.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Checks []CheckStatus `json:"checks,omitempty"`
+	// record is what must survive a crash; it is the controller's own.
+	// +optional
+	Record *Record `json:"record,omitempty"`
+	// conditions are Ready, Reconciling, Stalled (kstatus), Promoted and Held.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RevisionStatus counts the pods of a revision.
+type RevisionStatus struct {
+	// revision is the pod-template-hash.
+	Revision string `json:"revision"`
+	// replicas is how many pods are asked for.
+	Replicas int32 `json:"replicas"`
+	// ready is how many of them are ready.
+	Ready int32 `json:"ready"`
+}
+
+// StepStatus is the step that is reached for or held.
+type StepStatus struct {
+	// index counts from 1.
+	Index int32 `json:"index"`
+	// count is the number of steps.
+	Count int32 `json:"count"`
+	// startedAt is when the step began.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+}
+
+// WeightStatus is the canary's share out of totalWeight.
+type WeightStatus struct {
+	// desired is what the step asks for.
+	Desired int32 `json:"desired"`
+	// effective is what is rendered for the proxies: less than desired while
+	// canary pods are missing.
+	Effective int32 `json:"effective"`
+	// acked is what every proxy has confirmed.
+	Acked int32 `json:"acked"`
+}
+
+// ProxiesStatus counts the proxies that route to the Service.
+type ProxiesStatus struct {
+	// expected is how many route to the Service, by the cluster's account.
+	Expected int32 `json:"expected"`
+	// connected is how many of them have a stream to the control plane.
+	Connected int32 `json:"connected"`
+	// acked is how many confirmed exactly what is published.
+	Acked int32 `json:"acked"`
+	// rejected is how many refused it.
+	Rejected int32 `json:"rejected"`
+}
+
+// CheckStatus is the verdict of one check.
+type CheckStatus struct {
+	// name is the check's.
+	Name string `json:"name"`
+	// verdict is the outcome so far in this step.
+	Verdict Verdict `json:"verdict"`
+	// value is the number that was measured last.
+	// +optional
+	Value string `json:"value,omitempty"`
+	// message says why there is no verdict, or what was out of range.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// failures counts the failed measurements of this step.
+	// +optional
+	Failures int32 `json:"failures,omitempty"`
+	// measuredAt is when it was measured last.
+	// +optional
+	MeasuredAt *metav1.MicroTime `json:"measuredAt,omitempty"`
+	// verdictAt is when a measurement last gave a number.
+	// +optional
+	VerdictAt *metav1.MicroTime `json:"verdictAt,omitempty"`
+}
