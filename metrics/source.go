@@ -93,7 +93,7 @@ func (s *Source) ask(ctx context.Context, query string, at time.Time) Sample {
 	// The server is told the limit too, so that it does not go on with what nobody waits for. In whole seconds, as
 	// Go's "1.5s" is no duration to Prometheus.
 	limit := (s.timeout + time.Second - 1).Truncate(time.Second)
-	value, warnings, err := s.api.Query(ctx, query, at, promv1.WithTimeout(limit))
+	value, warnings, _, err := s.api.Query(ctx, query, at, promv1.WithTimeout(limit))
 	if err != nil {
 		return fromError(err, s.timeout)
 	}

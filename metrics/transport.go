@@ -18,6 +18,9 @@ import (
 // the rest is room to count the series of a query that lacks its sum.
 const maxAnswer = 4 << 20
 
+// connectTimeout ends attempts to connect that outlive their query: a transport may keep one for the next query.
+const connectTimeout = 10 * time.Second
+
 // errTooLarge ends the reading of an answer.
 var errTooLarge = errors.New("the answer is larger than 4 MiB")
 
@@ -53,7 +56,8 @@ func newTransport(u *url.URL, caFile, tokenFile string) (*transport, error) {
 	}
 	return &transport{tokenFile: tokenFile, base: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSHandshakeTimeout:    connectTimeout,
 		TLSClientConfig:        config,
 		ForceAttemptHTTP2:      true,
 		IdleConnTimeout:        90 * time.Second,
