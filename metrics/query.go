@@ -44,13 +44,12 @@ func ParseQuery(text string) (*Query, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse the query template: %w; a template only inserts fields: %s", err, validFields)
 	}
-	tree := trees["query"]
-	if tree == nil || len(trees) != 1 {
+	if len(trees) != 1 { // The text itself is always one of them.
 		return nil, fmt.Errorf("parse the query template: it defines another template; a template only inserts fields: %s", validFields)
 	}
 	q := &Query{}
 	visible := false
-	for _, node := range tree.Root.Nodes {
+	for _, node := range trees["query"].Root.Nodes {
 		p, err := newPart(node)
 		if err != nil {
 			return nil, err

@@ -74,6 +74,7 @@ func TestParseQueryRefuses(t *testing.T) {
 		"Printf":         {reason: "A wide verb would take all memory.", text: `{{printf "%999999999d" 1}}`, want: `"printf" not defined`},
 		"Call":           {reason: "Functions are refused.", text: `{{call .Canary}}`, want: `"call" not defined`},
 		"Pipe":           {reason: "Functions are refused behind a pipe too.", text: `{{.Canary | len}}`, want: `"len" not defined`},
+		"PipeToField":    {reason: "A field takes no input.", text: `{{.Canary | .Stable}}`, want: "not supported"},
 		"TwoFields":      {reason: "A field takes no argument.", text: `{{.Canary .Stable}}`, want: "not supported"},
 		"Define":         {reason: "A definition would be dropped without a word.", text: `up{{define "a"}}x{{end}}`, want: "defines another template"},
 		"OnlyDefine":     {reason: "The same with nothing else in it.", text: `{{define "a"}}x{{end}}`, want: "defines another template"},

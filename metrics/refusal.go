@@ -105,15 +105,14 @@ func serverFault(kind promv1.ErrorType) bool {
 // has nothing to say in a status message.
 func refusalText(body []byte) (promv1.ErrorType, string) {
 	var answer struct {
-		Status    string           `json:"status"`
 		ErrorType promv1.ErrorType `json:"errorType"`
 		Error     string           `json:"error"`
 	}
-	if json.Unmarshal(body, &answer) == nil && answer.Status == "error" && answer.ErrorType != "" {
+	if json.Unmarshal(body, &answer) == nil {
 		return answer.ErrorType, answer.Error
 	}
 	text := strings.TrimSpace(string(body[:min(len(body), 4*maxText)]))
-	if strings.HasPrefix(text, "<") || strings.HasPrefix(text, "{") {
+	if strings.HasPrefix(text, "<") {
 		return "", ""
 	}
 	line, _, _ := strings.Cut(text, "\n")
