@@ -1,0 +1,32 @@
+package server
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	// pingAfter and pingTimeout find proxies whose node is gone: TCP alone takes a quarter of an hour for that.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 10 * time.Second
+	// maxRequest bounds a request. Who reconnects with thousands of resources lists them all.
+	maxRequest = 64 << 20
+)
+
+// GRPCOptions are the options that the gRPC server should have. A connection older than maxAge, less or more by up to a
+// tenth, is asked to come back, so that streams spread over the replicas again; 0 means never.
+func GRPCOptions(maxAge time.Duration) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time:                  pingAfter,
+			Timeout:               pingTimeout,
+			MaxConnectionAge:      maxAge,
+			MaxConnectionAgeGrace: pingAfter,
+		}),
+		// Envoy pings every 30 s as well; a server closes the connections of those who ping more often than it permits.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingTimeout, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(maxRequest),
+	}
+}
