@@ -41,7 +41,7 @@ const lifetime = 10 * 365 * 24 * time.Hour
 // randomness and the time from which on the certificates are valid.
 //
 // The names are <user>.kubeconfig, <name>.crt and <name>.key for: ca,
-// front-proxy-ca, apiserver, apiserver-kubelet-client, front-proxy-client and
+// front-proxy-ca, admin, apiserver, apiserver-kubelet-client, front-proxy-client and
 // kubelet-server-<node>; sa.key and sa.pub sign the tokens of ServiceAccounts.
 func Create(random io.Reader, now time.Time, c Cluster) (Files, error) {
 	m := &maker{random: random, now: now, files: Files{}}
@@ -73,6 +73,9 @@ func Create(random io.Reader, now time.Time, c Cluster) (Files, error) {
 	}
 	for user, r := range users {
 		p := m.issue(ca, r)
+		if user == "admin" {
+			m.keep(user, p)
+		}
 		m.files[user+".kubeconfig"] = kubeconfig(c, user, m.files["ca.crt"], p)
 	}
 	if m.err != nil {
