@@ -1,0 +1,91 @@
+# Crossfade's commands. Everything that they build or download is below .local, pinned and cached; nothing is
+# installed for you by hand. A bare `make` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+
+INSTANCE ?= 0
+NODES ?= 1
+export INSTANCE NODES
+
+BIN := $(CURDIR)/.local/bin
+export PATH := $(BIN):$(PATH)
+
+# The same flags for every program, so that the Go cache is shared by all of them.
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w'
+CLUSTER := CGO_ENABLED=0 go run -C e2e/cluster -trimpath -buildvcs=false . 
+
+##@ See it
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nVariables: INSTANCE=N (number of the local cluster, 0), NODES=K (of a local cluster that is started, 1)\n'
+
+.PHONY: demo
+demo: build ## watch a good version being promoted and a bad one rolled back, on a local cluster
+	go run ./e2e/demo
+
+##@ Change it
+.PHONY: build
+build: ## build crossfade into .local/bin
+	@.ci/progress "building crossfade" env $(GO_BUILD) -o $(BIN)/crossfade ./cmd/crossfade
+
+.PHONY: generate
+generate: ## write what is generated from the sources: deep copies, CRD, RBAC
+	@.ci/tool gen
+	$(BIN)/controller-gen object paths=./api/...
+	$(BIN)/controller-gen crd paths=./api/... output:crd:dir=config/crd
+	$(BIN)/controller-gen rbac:roleName=crossfade-controller paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## format all Go files
+	@.ci/tool lint
+	$(BIN)/golangci-lint fmt
+
+.PHONY: check
+check: ## everything that can be said without running it: generated files, format, lint, vet, imports
+	@.ci/check
+
+.PHONY: test
+test: ## all tests: unit, simulation, against a real API server, end to end on a local cluster
+	@.ci/test
+
+.PHONY: e2e
+e2e: ## the end-to-end tests alone (RUN=regexp selects some, KEEP=1 leaves their cluster up)
+	@.ci/e2e
+
+.PHONY: golden
+golden: ## write the golden files anew; read the diff before you commit it
+	go test ./... -run 'Golden' -update
+
+.PHONY: bench
+bench: ## benchmarks, as a table
+	@.ci/bench
+
+##@ Run it
+.PHONY: image
+image: build ## make the images of the controller and the proxy, as archives in .local/images
+	@.ci/image crossfade crossfade-proxy
+
+.PHONY: cluster-up
+cluster-up: ## start a local Kubernetes cluster; writes .local/kubeconfig
+	@$(CLUSTER) up -root $(CURDIR) -instance $(INSTANCE) -nodes $(NODES)
+
+.PHONY: cluster-down
+cluster-down: ## stop it and leave nothing behind
+	@$(CLUSTER) down -root $(CURDIR) -instance $(INSTANCE)
+
+.PHONY: cluster-load
+cluster-load: ## load an image archive into all its nodes: IMAGE=<archive>
+	@[ -n "$(IMAGE)" ] || { echo "say which archive: make cluster-load IMAGE=path/to/image.tar" >&2; exit 2; }
+	@$(CLUSTER) load -root $(CURDIR) -instance $(INSTANCE) $(abspath $(IMAGE))
+
+.PHONY: install
+install: build ## install Crossfade into the local cluster, or into that of KUBECONFIG (then with IMAGE=, PROXY_IMAGE=)
+	@.ci/install
+
+.PHONY: uninstall
+uninstall: ## take Crossfade out again; Deployments and Services stay as you wrote them
+	@.ci/uninstall
