@@ -19,8 +19,8 @@
 //
 // # Order on one stream
 //
-// On the way in: CDS, EDS, LDS, RDS. A RouteConfiguration waits until each of its clusters is acked and has endpoints on
-// the wire. On the way out: RDS, EDS, CDS. A cluster and its endpoints stay until no RouteConfiguration that the proxy
+// On the way in: CDS, EDS, LDS, RDS. A RouteConfiguration waits until each of its clusters and their endpoints are
+// acked. On the way out: RDS, EDS, CDS. A cluster and its endpoints stay until no RouteConfiguration that the proxy
 // may be using names the cluster. Endpoints that become none at all wait until the routes that change with them are acked.
 // A stream that does not ack stays behind by itself; it holds up nobody else.
 package server

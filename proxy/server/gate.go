@@ -6,8 +6,7 @@ import "github.com/crossfade-dev/crossfade/proxy/xds"
 func (s *stream) mayAdd(k kind, r *xds.Resource) bool {
 	switch k {
 	case clusters:
-		// A changed cluster needs its endpoints again to get warm, so it waits with them where they wait.
-		return s.types[clusters].held[r.Name] == nil || !s.emptiesTooEarly(r.Name)
+		return s.types[clusters].held[r.Name] == nil || s.mayChange(r.Name)
 	case endpoints:
 		return !s.emptiesTooEarly(r.Name)
 	case routes:
@@ -20,7 +19,19 @@ func (s *stream) mayAdd(k kind, r *xds.Resource) bool {
 	return true
 }
 
-// usable says whether a route may name the cluster: the proxy has acked it, and its endpoints are at least on the wire.
+// mayChange says whether a cluster that the proxy has may change. It gets warm only with endpoints, so there must be some
+// to send: it waits where they have to wait, and until it is known what the proxy has (see stopgap in decide).
+func (s *stream) mayChange(cluster string) bool {
+	if s.world.all[endpoints][cluster] == nil {
+		return true
+	}
+	e := &s.types[endpoints]
+	untold := s.reconnected && !e.seen
+	ghost := e.held[cluster] != nil && e.held[cluster].Body == nil
+	return !untold && !ghost && !s.emptiesTooEarly(cluster)
+}
+
+// usable says whether a route may name the cluster: the proxy has acked it, and so it has its endpoints.
 func (s *stream) usable(cluster string) bool {
 	c, e := &s.types[clusters], &s.types[endpoints]
 	switch {
@@ -38,12 +49,18 @@ func (s *stream) usable(cluster string) bool {
 	if published == nil || !e.wants(cluster) {
 		return true
 	}
-	has := e.latest(cluster)
-	if has == nil {
+	has, coming := e.held[cluster], e.flight.brings(cluster)
+	if has == nil || e.leaves(cluster) {
 		return false
 	}
-	// A route that gives weight to a revision whose first endpoints are new too must not overtake them.
-	return has.Version == published.Version || published.Empty || !has.Empty && has.Body != nil
+	// A route that gives weight to a revision whose first endpoints are new too must not overtake them, and they count
+	// when they are acked: Envoy refuses all endpoints of a response for one that is bad.
+	return published.Empty || serves(has, published) && (coming == nil || serves(coming, published))
+}
+
+// serves says whether a version of a cluster's endpoints has any, if the published one has.
+func serves(r, published *xds.Resource) bool {
+	return r.Version == published.Version || r.Body != nil && !r.Empty
 }
 
 // leaves says whether the proxy may be without a resource that it once acked: its removal is on the wire or was in a
@@ -72,15 +89,25 @@ func (t *subscription) latest(name string) *xds.Resource {
 // addresses of pods that are gone may get other owners.
 func (s *stream) emptiesTooEarly(cluster string) bool {
 	published := s.world.all[endpoints][cluster]
-	e := &s.types[endpoints]
-	if published == nil || !published.Empty || !s.types[clusters].seen {
+	if published == nil || !published.Empty {
 		return false
 	}
-	has := e.latest(cluster)
+	has := s.types[endpoints].latest(cluster)
 	if has == nil || has.Empty {
 		return false
 	}
-	return s.routeWaits(cluster)
+	return s.routesUntold() || s.routeWaits(cluster)
+}
+
+// routesUntold says whether the proxy came back with something and has not said yet which routes it brought along. It
+// tells them last, after its clusters, endpoints and listeners.
+func (s *stream) routesUntold() bool {
+	if !s.reconnected || s.types[routes].seen {
+		return false
+	}
+	l := &s.types[listeners]
+	referenced, ghost := l.references()
+	return !l.seen || ghost || len(referenced) > 0
 }
 
 // routeWaits says whether a route that the proxy uses names the cluster and is about to be replaced.
@@ -144,7 +171,7 @@ func (s *stream) mayRemove(k kind, name string) bool {
 		// State-of-the-world has no way to take endpoints away.
 		return s.inUse().freesCluster(name) && (s.sotw || s.types[endpoints].latest(name) == nil)
 	case endpoints:
-		return !s.types[clusters].seen || s.inUse().freesCluster(name)
+		return s.inUse().freesCluster(name)
 	case routes:
 		return s.inUse().freesRoute(name)
 	default:
@@ -179,11 +206,8 @@ func (s *stream) inUse() *inUse {
 	l, r := &s.types[listeners], &s.types[routes]
 	u.routes, u.anyRoute = l.references()
 	u.clusters, u.anyCluster = r.references()
-	if s.reconnected {
-		// Who comes back has listeners and routes from before, even if it did not tell yet.
-		u.anyRoute = u.anyRoute || !l.seen
-		u.anyCluster = u.anyCluster || !r.seen && (u.anyRoute || len(u.routes) > 0)
-	}
+	u.anyRoute = u.anyRoute || s.reconnected && !l.seen
+	u.anyCluster = u.anyCluster || s.routesUntold()
 	s.use = u
 	return u
 }

@@ -92,13 +92,19 @@ func (s *stream) decide(k kind, name string) (decision, *xds.Resource) {
 	if published != nil {
 		version = published.Version
 	}
-	if _, refused := t.refusal(name, version); refused {
-		return drop, nil
-	}
 	must := t.todo[name]
+	// A cluster in flight gets warm only with an answer. Where that has to wait, what the proxy has serves as well.
+	stopgap := k == endpoints && must && held != nil && held.Body != nil && s.types[clusters].flight.brings(name) != nil
+	_, refused := t.refusal(name, version)
 	switch {
+	case refused && stopgap:
+		return add, held
+	case refused:
+		return drop, nil
 	case published == nil && held == nil && !unsure && !must:
 		return drop, nil
+	case published == nil && (held != nil || unsure) && !s.mayRemove(k, name) && stopgap:
+		return add, held
 	case published == nil && (held != nil || unsure) && !s.mayRemove(k, name):
 		return wait, nil
 	case published == nil:
@@ -107,12 +113,8 @@ func (s *stream) decide(k kind, name string) (decision, *xds.Resource) {
 		return drop, nil
 	case s.mayAdd(k, published):
 		return add, published
-	case k == endpoints && must && s.types[clusters].flight.brings(name) != nil:
-		// The cluster gets warm only with an answer, and the new one has to wait: what the proxy has serves as well.
-		if held != nil && held.Body != nil {
-			return add, held
-		}
-		return add, published
+	case stopgap:
+		return add, held
 	default:
 		return wait, nil
 	}

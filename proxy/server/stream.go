@@ -150,6 +150,11 @@ func (s *stream) answer(k kind, r reply, now time.Time) {
 		t.lastError, t.lastErrorAt = r.text, now
 		t.reject(f, r.text)
 		t.single = true
+		for _, res := range f.add {
+			if k == endpoints && s.types[clusters].flight.brings(res.Name) != nil {
+				t.due(res.Name, true) // Its cluster still waits for an answer.
+			}
+		}
 		return
 	}
 	t.acked = Delivery{Nonce: f.nonce, Version: t.sent.Version, At: now}
