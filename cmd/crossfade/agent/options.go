@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options are what the agent was told on its command line.
+type Options struct {
+	XDS         string // host:port of the controller
+	Cluster     string // which view of the mesh Envoy asks for: gateway/<namespace>/<name>
+	Node        string // who this proxy is: <namespace>/<pod>
+	Envoy       string // program
+	Dir         string // folder for the bootstrap and the admin socket
+	ReadyAddr   string // where /ready is served
+	StatsAddr   string // where /stats/prometheus is served
+	LogLevel    string // Envoy's
+	Concurrency int    // Envoy's worker threads
+	// DrainTime is within which time a draining Envoy has asked all connections
+	// that carry requests to close: a growing share of the responses says so.
+	DrainTime time.Duration
+	Timings   Timings
+}
+
+// slack is what a drain's bound leaves to the last requests after DrainTime.
+const slack = time.Second
+
+// Parse reads the command line. Wrong flags are explained to out. The error is
+// flag.ErrHelp when only help was asked for.
+func Parse(args []string, out io.Writer) (Options, error) {
+	var o Options
+	f := flag.NewFlagSet("crossfade agent", flag.ContinueOnError)
+	f.SetOutput(out)
+	f.StringVar(&o.XDS, "xds", "", "controller to get the configuration from, HOST:PORT")
+	f.StringVar(&o.Cluster, "cluster", "", "what this proxy serves, gateway/NAMESPACE/NAME")
+	f.StringVar(&o.Node, "node", "", "name of this proxy, NAMESPACE/POD")
+	f.StringVar(&o.Envoy, "envoy", "/usr/local/bin/envoy", "Envoy's program")
+	f.StringVar(&o.Dir, "dir", "/tmp", "folder that can be written to, for the bootstrap and the admin socket")
+	f.StringVar(&o.ReadyAddr, "ready-address", ":15021", "address that serves /ready")
+	f.StringVar(&o.StatsAddr, "stats-address", ":15090", "address that serves /stats/prometheus")
+	f.StringVar(&o.LogLevel, "envoy-log-level", "warning", "Envoy's log level")
+	f.IntVar(&o.Concurrency, "concurrency", runtime.GOMAXPROCS(0), "Envoy's worker threads; as many as the container has cores if not given")
+	f.DurationVar(&o.Timings.Settle, "settle", 5*time.Second, "on stop: time until everybody knows that this proxy is not ready")
+	f.DurationVar(&o.DrainTime, "drain-time", 20*time.Second, "on stop: time within which connections that carry requests are asked to close")
+	f.DurationVar(&o.Timings.Drain, "drain", 45*time.Second, "on stop: time that connections may stay open after -settle")
+	f.DurationVar(&o.Timings.Quit, "quit", 5*time.Second, "on stop: time for Envoy to end before it is killed")
+	if err := f.Parse(args); err != nil {
+		return Options{}, err
+	}
+	if f.NArg() > 0 {
+		return Options{}, fmt.Errorf("agent takes flags only, got %q", f.Arg(0))
+	}
+	return o, o.validate()
+}
+
+func (o Options) validate() error {
+	var wrong []error
+	if _, _, err := net.SplitHostPort(o.XDS); err != nil {
+		wrong = append(wrong, fmt.Errorf("-xds %q: write HOST:PORT", o.XDS))
+	}
+	if strings.Count(o.Cluster, "/") != 2 {
+		wrong = append(wrong, fmt.Errorf("-cluster %q: write gateway/NAMESPACE/NAME", o.Cluster))
+	}
+	if o.Node == "" || strings.HasPrefix(o.Node, "/") || strings.HasSuffix(o.Node, "/") {
+		wrong = append(wrong, fmt.Errorf("-node %q: write NAMESPACE/POD", o.Node))
+	}
+	if o.Concurrency < 1 {
+		wrong = append(wrong, fmt.Errorf("-concurrency %d: use 1 or more", o.Concurrency))
+	}
+	if o.Timings.Settle < 0 || o.Timings.Drain < 0 || o.Timings.Quit < 0 {
+		wrong = append(wrong, errors.New("-settle, -drain and -quit cannot be negative"))
+	}
+	// Envoy takes whole seconds, and none at all means 600 s to it.
+	if o.DrainTime < time.Second || o.DrainTime%time.Second != 0 {
+		wrong = append(wrong, fmt.Errorf("-drain-time %v: use whole seconds, 1s or more", o.DrainTime))
+	}
+	if o.Timings.Drain < o.DrainTime+slack {
+		wrong = append(wrong, fmt.Errorf("-drain %v: use %v or more, so that what -drain-time asks to close can close", o.Timings.Drain, o.DrainTime+slack))
+	}
+	return errors.Join(wrong...)
+}
+
+// bootstrapFile is what Envoy reads when it starts.
+func (o Options) bootstrapFile() string { return filepath.Join(o.Dir, "envoy-bootstrap.json") }
+
+// adminSocket is where Envoy answers the agent. A socket in the container's own
+// file system, because a port, on loopback too, is open to every container of
+// the pod: whoever reaches it can stop the proxy.
+func (o Options) adminSocket() string { return filepath.Join(o.Dir, "envoy-admin.sock") }
+
+// envoyLog writes each line as JSON, as the agent's own lines are.
+const envoyLog = `{"time":"%Y-%m-%dT%T.%e%z","level":"%l","logger":"envoy.%n","msg":"%j"}`
+
+// arguments are Envoy's.
+func (o Options) arguments() []string {
+	return []string{
+		"-c", o.bootstrapFile(),
+		"--concurrency", strconv.Itoa(o.Concurrency),
+		"--drain-time-s", strconv.Itoa(int(o.DrainTime / time.Second)),
+		// The agent starts a new Envoy only when the last one is gone.
+		"--disable-hot-restart",
+		"--log-level", o.LogLevel,
+		"--log-format", envoyLog,
+	}
+}

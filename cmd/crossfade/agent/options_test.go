@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func good(more ...string) []string {
+	return append([]string{"--xds=controller:15010", "--cluster=gateway/a/b", "--node=a/pod", "--concurrency=2"}, more...)
+}
+
+func TestParse(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		args   []string
+		want   string // part of the error, empty for none
+	}{
+		"Good":              {reason: "What the Deployment gives is enough.", args: good()},
+		"NoController":      {reason: "Without a port it is no address.", args: good("--xds=controller"), want: "write HOST:PORT"},
+		"NoView":            {reason: "The view names a Gateway.", args: good("--cluster=gateway"), want: "gateway/NAMESPACE/NAME"},
+		"EmptyPodName":      {reason: "An unset variable in the manifest must not become a name.", args: good("--node=a/"), want: "NAMESPACE/POD"},
+		"NoWorker":          {reason: "Envoy would take 0 as all cores of the machine.", args: good("--concurrency=0"), want: "use 1 or more"},
+		"FractionOfSecond":  {reason: "Envoy knows whole seconds only.", args: good("--drain-time=1500ms"), want: "whole seconds"},
+		"NoDrainTime":       {reason: "Envoy would take 0 as 600 s.", args: good("--drain-time=0s"), want: "whole seconds"},
+		"DrainTooShort":     {reason: "Envoy must be done with asking before its time is over.", args: good("--drain-time=20s", "--drain=20s"), want: "use 21s or more"},
+		"NegativeTime":      {reason: "There is no such wait.", args: good("--settle=-1s"), want: "cannot be negative"},
+		"Argument":          {reason: "A flag without dashes would be ignored silently.", args: good("xds=controller:1"), want: "flags only"},
+		"TwoMistakesAtOnce": {reason: "All mistakes are told at once.", args: good("--xds=c", "--node="), want: "write NAMESPACE/POD"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse(tc.args, io.Discard)
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("%s\nParse(): %v", tc.reason, err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("%s\nParse(): want an error with %q, got: %v", tc.reason, tc.want, err)
+			}
+		})
+	}
+}
+
+func TestDefaultsFitTheGracePeriod(t *testing.T) {
+	// config/gateway/proxy.yaml gives a gateway pod 60 s to stop.
+	const grace = 60 * time.Second
+	o, err := Parse(good(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if longest := o.Timings.Settle + o.Timings.Drain + o.Timings.Quit; longest >= grace {
+		t.Errorf("a stop takes up to %v, and the kubelet kills after %v", longest, grace)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	o, err := Parse(good("--dir=/d", "--drain-time=7s"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"-c", "/d/envoy-bootstrap.json", "--concurrency", "2", "--drain-time-s", "7",
+		"--disable-hot-restart", "--log-level", "warning", "--log-format", envoyLog,
+	}
+	if diff := cmp.Diff(want, o.arguments()); diff != "" {
+		t.Errorf("arguments(): -want, +got:\n%s", diff)
+	}
+}
