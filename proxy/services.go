@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
+)
+
+// renderedServices is the part of an Output that is about Services.
+type renderedServices struct {
+	rendered  []ir.Service
+	effective map[types.NamespacedName]Effective
+}
+
+// delivered is a Service with the Rollout that looks after it, if any.
+type delivered struct {
+	service *corev1.Service
+	rollout *v1alpha1.Rollout
+	// split is of the Rollout's record.
+	split split
+	// selectors find the pods of each revision of split.names, in that order; without
+	// a Rollout there is one for all pods.
+	selectors []podSelector
+}
+
+func renderServices(in Input) renderedServices {
+	rollouts := rolloutsByService(in.Rollouts)
+	out := renderedServices{effective: map[types.NamespacedName]Effective{}}
+	for _, rollout := range in.Rollouts {
+		if record := rollout.Status.Record; record != nil {
+			out.effective[keyOf(rollout)] = Effective{Service: serviceOf(rollout), Total: splitOf(record).total}
+		}
+	}
+	var list []delivered
+	var selectors []podSelector
+	for _, service := range sorted(in.Services) {
+		if !selectsPods(service) {
+			continue
+		}
+		d := deliver(service, rollouts[keyOf(service)])
+		list = append(list, d)
+		selectors = append(selectors, d.selectors...)
+	}
+	pods := newPodIndex(in.Pods, selectors)
+	for _, d := range list {
+		rendered, weight := d.render(pods)
+		out.rendered = append(out.rendered, rendered)
+		if d.rollout != nil {
+			out.effective[keyOf(d.rollout)] = Effective{
+				Service:   keyOf(d.service),
+				Weight:    weight,
+				Total:     d.split.total,
+				Revisions: d.split.names,
+			}
+		}
+	}
+	return out
+}
+
+// rolloutsByService finds the Rollout that looks after each Service. Only one with
+// a record does. If ever two claim a Service, the older one has it on every
+// replica, as the controller also decides.
+func rolloutsByService(rollouts []*v1alpha1.Rollout) map[types.NamespacedName]*v1alpha1.Rollout {
+	byService := map[types.NamespacedName]*v1alpha1.Rollout{}
+	for _, rollout := range rollouts {
+		record := rollout.Status.Record
+		if record == nil || record.Stable == "" {
+			continue
+		}
+		key := serviceOf(rollout)
+		if other := byService[key]; other == nil || older(rollout, other) {
+			byService[key] = rollout
+		}
+	}
+	return byService
+}
+
+func serviceOf(rollout *v1alpha1.Rollout) types.NamespacedName {
+	return types.NamespacedName{Namespace: rollout.Namespace, Name: rollout.Status.Record.Service}
+}
+
+func older(a, b *v1alpha1.Rollout) bool {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) < 0
+}
+
+// selectsPods says whether a Service has pods that can be found by its selector.
+func selectsPods(service *corev1.Service) bool {
+	return service.Spec.Type != corev1.ServiceTypeExternalName && len(service.Spec.Selector) > 0
+}
+
+func deliver(service *corev1.Service, rollout *v1alpha1.Rollout) delivered {
+	all := podSelector{namespace: service.Namespace, labels: service.Spec.Selector}
+	if rollout == nil {
+		return delivered{service: service, selectors: []podSelector{all}}
+	}
+	d := delivered{service: service, rollout: rollout, split: splitOf(rollout.Status.Record)}
+	// The Service may be pinned to one revision, for clients outside the mesh. What
+	// the user wrote is the rest.
+	if _, pinned := all.labels[revisionLabel]; pinned {
+		all.labels = maps.Clone(all.labels)
+		delete(all.labels, revisionLabel)
+	}
+	for _, name := range d.split.names {
+		all.revision = name
+		d.selectors = append(d.selectors, all)
+	}
+	return d
+}
+
+// render returns the Service for the proxies, and the canary's lowest weight on
+// any port.
+func (d delivered) render(index podIndex) (ir.Service, uint32) {
+	out := ir.Service{
+		ServiceKey:  ir.ServiceKey{Namespace: d.service.Namespace, Name: d.service.Name},
+		PerRevision: d.rollout != nil,
+		Total:       1,
+	}
+	pods := map[string][]*corev1.Pod{}
+	for i, selector := range d.selectors {
+		name := ir.Whole
+		if out.PerRevision {
+			name = d.split.names[i]
+		}
+		pods[name] = index.find(selector)
+	}
+	if out.PerRevision {
+		out.Total = d.split.total
+	}
+	lowest := d.split.carried(len(pods[d.split.canary]))
+	for i, port := range httpPorts(d.service) {
+		rendered, canary := d.renderPort(port, pods)
+		out.Ports = append(out.Ports, rendered)
+		if i == 0 || canary < lowest {
+			lowest = canary
+		}
+	}
+	return out, lowest
+}
+
+func (d delivered) renderPort(port corev1.ServicePort, pods map[string][]*corev1.Pod) (ir.Port, uint32) {
+	out := ir.Port{Number: uint32(port.Port), Name: port.Name, Protocol: protocolOf(port)}
+	if d.rollout == nil {
+		endpoints := endpointsOf(pods[ir.Whole], d.service, port)
+		out.Revisions = []ir.Revision{{Name: ir.Whole, Weight: 1, Endpoints: endpoints}}
+		return out, 0
+	}
+	serves := map[string]bool{}
+	for _, name := range d.split.names {
+		endpoints := endpointsOf(pods[name], d.service, port)
+		serves[name] = len(endpoints) > 0
+		out.Revisions = append(out.Revisions, ir.Revision{Name: name, Endpoints: endpoints})
+	}
+	carried := d.split.carried(len(pods[d.split.canary]))
+	canary := d.split.canaryWeight(carried, serves[d.split.stable], serves[d.split.canary])
+	for i := range out.Revisions {
+		out.Revisions[i].Weight = d.split.weight(out.Revisions[i].Name, canary)
+	}
+	return out, canary
+}
+
+// httpPorts are the ports that requests can come to, by number: UDP and SCTP are
+// not proxied.
+func httpPorts(service *corev1.Service) []corev1.ServicePort {
+	var ports []corev1.ServicePort
+	for _, p := range service.Spec.Ports {
+		if isTCP(p.Protocol) && p.Port > 0 {
+			ports = append(ports, p)
+		}
+	}
+	slices.SortFunc(ports, func(a, b corev1.ServicePort) int { return cmp.Compare(a.Port, b.Port) })
+	return ports
+}
+
+// protocolOf is what the pods speak on a port: the appProtocol says it, or else the
+// port's name. HTTP/2 must be declared, as a cleartext server cannot be asked.
+func protocolOf(port corev1.ServicePort) ir.Protocol {
+	if port.AppProtocol != nil {
+		switch strings.ToLower(*port.AppProtocol) {
+		case "kubernetes.io/h2c", "h2c", "http2", "grpc":
+			return ir.HTTP2
+		default:
+			return ir.HTTP1
+		}
+	}
+	name, rest, _ := strings.Cut(port.Name, "-")
+	rest, _, _ = strings.Cut(rest, "-")
+	switch {
+	case name == "grpc" && rest == "web": // gRPC-Web was made for HTTP/1.1.
+		return ir.HTTP1
+	case name == "grpc", name == "http2", name == "h2c":
+		return ir.HTTP2
+	default:
+		return ir.HTTP1
+	}
+}

@@ -1,0 +1,161 @@
+package xds
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/crossfade-dev/crossfade/proxy/ir"
+)
+
+// makeServiceHost makes the virtual host for one port of a Service: the same split
+// for every request.
+func makeServiceHost(service ir.Service, port ir.Port) (*routev3.VirtualHost, error) {
+	list := shares([]part{{service: service.ServiceKey, port: port, total: service.Total, weight: 1}})
+	return makeHost(RouteName(service.ServiceKey, port.Number), "*", []*routev3.Route{{
+		Match:  makeMatch(ir.Match{Path: ir.PathMatch{Value: "/"}}),
+		Action: makeForward(list),
+	}})
+}
+
+// makeGatewayHost makes a virtual host of a gateway. Services that are not there
+// count as backends that cannot be reached.
+func makeGatewayHost(host ir.VirtualHost, services map[ir.ServiceKey]*service) (*routev3.VirtualHost, error) {
+	var routes []*routev3.Route
+	for _, r := range host.Routes {
+		routes = append(routes, makeRoutes(r, services)...)
+	}
+	return makeHost(host.Domain, strings.ToLower(host.Domain), routes)
+}
+
+func makeHost(name, domain string, routes []*routev3.Route) (*routev3.VirtualHost, error) {
+	retry, err := makeRetryPolicy()
+	if err != nil {
+		return nil, err
+	}
+	return &routev3.VirtualHost{Name: name, Domains: []string{domain}, Routes: routes, RetryPolicy: retry}, nil
+}
+
+// makeRoutes makes what Envoy needs for one route: the forwarding, and before it,
+// where some backends cannot be reached, an answer 500 for their share. Envoy has no
+// split between a cluster and an answer, so the share is a match at random, precise
+// to a millionth.
+func makeRoutes(r ir.Route, services map[ir.ServiceKey]*service) []*routev3.Route {
+	invalid := uint64(r.Invalid)
+	var valid uint64
+	var parts []part
+	for _, b := range r.Backends {
+		port, total, ok := services[b.Service].port(b.Port)
+		if !ok {
+			invalid += uint64(b.Weight)
+			continue
+		}
+		valid += uint64(b.Weight)
+		parts = append(parts, part{service: b.Service, port: port, total: total, weight: uint64(b.Weight)})
+	}
+	if valid == 0 {
+		return []*routev3.Route{{Name: r.Origin, Match: makeMatch(r.Match), Action: makeRefusal()}}
+	}
+	var routes []*routev3.Route
+	if invalid > 0 {
+		match := makeMatch(r.Match)
+		match.RuntimeFraction = &corev3.RuntimeFractionalPercent{
+			DefaultValue: &typev3.FractionalPercent{
+				Numerator:   millionths(invalid, invalid+valid),
+				Denominator: typev3.FractionalPercent_MILLION,
+			},
+		}
+		routes = append(routes, &routev3.Route{Name: r.Origin + "/unreachable", Match: match, Action: makeRefusal()})
+	}
+	return append(routes, &routev3.Route{Name: r.Origin, Match: makeMatch(r.Match), Action: makeForward(shares(parts))})
+}
+
+func makeRefusal() *routev3.Route_DirectResponse {
+	return &routev3.Route_DirectResponse{
+		DirectResponse: &routev3.DirectResponseAction{Status: http.StatusInternalServerError},
+	}
+}
+
+func makeForward(list []share) *routev3.Route_Route {
+	weighted := &routev3.WeightedCluster{}
+	for _, s := range list {
+		weighted.Clusters = append(weighted.Clusters, &routev3.WeightedCluster_ClusterWeight{
+			Name:   s.cluster,
+			Weight: wrapperspb.UInt32(s.weight),
+		})
+	}
+	return &routev3.Route_Route{
+		Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted},
+			// Zero is no timeout. Envoy's default would cut every answer after 15 s.
+			Timeout: durationpb.New(0),
+		},
+	}
+}
+
+func makeMatch(m ir.Match) *routev3.RouteMatch {
+	match := &routev3.RouteMatch{}
+	switch {
+	case m.Path.Exact:
+		match.PathSpecifier = &routev3.RouteMatch_Path{Path: m.Path.Value}
+	case m.Path.Value == "/":
+		match.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: "/"}
+	default:
+		match.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: m.Path.Value}
+	}
+	if m.Method != "" {
+		match.Headers = append(match.Headers, makeHeaderMatch(ir.HeaderMatch{Name: ":method", Value: m.Method}))
+	}
+	for _, h := range m.Headers {
+		match.Headers = append(match.Headers, makeHeaderMatch(h))
+	}
+	return match
+}
+
+func makeHeaderMatch(h ir.HeaderMatch) *routev3.HeaderMatcher {
+	value := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: h.Value}}
+	if h.Regex {
+		value.MatchPattern = &matcherv3.StringMatcher_SafeRegex{
+			SafeRegex: &matcherv3.RegexMatcher{Regex: h.Value},
+		}
+	}
+	return &routev3.HeaderMatcher{
+		Name:                 h.Name,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: value},
+	}
+}
+
+// clustersOf are the clusters that routes name, with weight 0 too, sorted.
+func clustersOf(config *routev3.RouteConfiguration) []string {
+	named := map[string]bool{}
+	for _, host := range config.GetVirtualHosts() {
+		for _, route := range host.GetRoutes() {
+			for _, c := range route.GetRoute().GetWeightedClusters().GetClusters() {
+				named[c.GetName()] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(named))
+}
+
+// splitOf says how a port's requests are divided.
+func splitOf(service ir.Service, port ir.Port) Split {
+	split := Split{
+		Service: service.String(),
+		Port:    port.Number,
+		Weights: make(map[string]uint32, len(port.Revisions)),
+		Total:   service.Total,
+	}
+	for _, r := range port.Revisions {
+		split.Weights[r.Name] = r.Weight
+	}
+	return split
+}
