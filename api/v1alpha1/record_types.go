@@ -124,7 +124,12 @@ type Record struct {
 	// attempt counts the attempts of the revision on its way, or of the failed one.
 	// +optional
 	Attempt int32 `json:"attempt,omitempty"`
-	// scaledAt is when the old ReplicaSet was last made smaller.
+	// replicas is the size that was asked for last: of the canary while it steps,
+	// of the old ReplicaSet while it goes.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+	// scaledAt is when replicas was written: the wait for those pods counts from
+	// here, and so does the time between two sizes of the old ReplicaSet.
 	// +optional
 	ScaledAt *metav1.MicroTime `json:"scaledAt,omitempty"`
 }

@@ -1,0 +1,155 @@
+package delivery
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+// The defaults of the API, for objects that were stored before a default existed.
+const (
+	defaultTotal     = 100
+	defaultInterval  = 30 * time.Second
+	defaultAcks      = 60 * time.Second
+	defaultDeadline  = 600 * time.Second
+	defaultScaleDown = 30 * time.Second
+)
+
+func (p *pass) deadline() time.Duration {
+	if s := p.Rollout.Spec.ProgressDeadlineSeconds; s > 0 {
+		return time.Duration(s) * time.Second
+	}
+	return defaultDeadline
+}
+
+func (p *pass) ackTimeout() time.Duration {
+	if t := p.Rollout.Spec.Acks.Timeout.Duration; t > 0 {
+		return t
+	}
+	return defaultAcks
+}
+
+func (p *pass) scaleDownDelay() time.Duration {
+	if s := p.Rollout.Spec.ScaleDownDelaySeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultScaleDown
+}
+
+func (p *pass) steps() []v1alpha1.Step {
+	if c := p.Rollout.Spec.Strategy.Canary; c != nil {
+		return c.Steps
+	}
+	return nil
+}
+
+func (p *pass) specTotal() int32 {
+	if c := p.Rollout.Spec.Strategy.Canary; c != nil && c.TotalWeight > 0 {
+		return c.TotalWeight
+	}
+	return defaultTotal
+}
+
+// step is the step that the record names, nil once the whole weight is moved.
+func (p *pass) step() *v1alpha1.Step {
+	if steps := p.steps(); p.rec.Step >= 1 && int(p.rec.Step) <= len(steps) {
+		return &steps[p.rec.Step-1]
+	}
+	return nil
+}
+
+// weightWanted is the weight that the record's step asks for, out of record.total.
+// A totalWeight that is edited on the way does not change the sum of the routes;
+// the weights are converted, rounded down.
+func (p *pass) weightWanted() int32 {
+	s := p.step()
+	if s == nil {
+		return p.rec.Total
+	}
+	return min(p.rec.Total, int32(int64(s.Weight)*int64(p.rec.Total)/int64(p.specTotal())))
+}
+
+// podsWanted is how many canary pods the record's step needs: what the step says,
+// else the share of the Deployment's replicas that its weight is of the requests,
+// rounded up. Never more than the Deployment asks for, and one at least where
+// there is weight.
+func (p *pass) podsWanted() int32 {
+	n := p.Deployment.Replicas
+	s := p.step()
+	if s == nil {
+		return n
+	}
+	weight := p.weightWanted()
+	pods := share(int64(n), int64(weight), int64(p.rec.Total))
+	if s.Replicas != nil {
+		pods = size(s.Replicas, n)
+	}
+	if weight > 0 {
+		pods = max(pods, 1)
+	}
+	return min(pods, n)
+}
+
+// share is n*part/whole, rounded up.
+func share(n, part, whole int64) int32 {
+	if whole <= 0 {
+		return 0
+	}
+	return int32((n*part + whole - 1) / whole)
+}
+
+// size is a number of pods, or a percentage of n rounded up.
+func size(v *intstr.IntOrString, n int32) int32 {
+	if v.Type == intstr.Int {
+		return max(0, v.IntVal)
+	}
+	percent, err := strconv.Atoi(strings.TrimSuffix(v.StrVal, "%"))
+	if err != nil {
+		return n
+	}
+	return share(int64(n), int64(max(0, percent)), 100)
+}
+
+// checksSpec are the checks that are asked for.
+func checksSpec(ro *v1alpha1.Rollout) []v1alpha1.Check {
+	if ro.Spec.Analysis == nil {
+		return nil
+	}
+	return ro.Spec.Analysis.Checks
+}
+
+func (p *pass) interval(c *v1alpha1.Check) time.Duration {
+	if c.Interval != nil && c.Interval.Duration > 0 {
+		return c.Interval.Duration
+	}
+	if a := p.Rollout.Spec.Analysis; a != nil && a.Interval.Duration > 0 {
+		return a.Interval.Duration
+	}
+	return defaultInterval
+}
+
+// firstDue is the time from a step's acked weight to a check's first measurement.
+func (p *pass) firstDue(c *v1alpha1.Check) time.Duration {
+	if c.InitialDelay != nil && c.InitialDelay.Duration > 0 {
+		return c.InitialDelay.Duration
+	}
+	return p.interval(c)
+}
+
+// bound reads a limit of a check; a missing or unreadable one bounds nothing (the
+// API refuses what cannot be read).
+func bound(s *string, none float64) float64 {
+	if s == nil {
+		return none
+	}
+	v, err := strconv.ParseFloat(*s, 64)
+	if err != nil || math.IsNaN(v) {
+		return none
+	}
+	return v
+}

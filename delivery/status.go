@@ -1,0 +1,269 @@
+package delivery
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+// words are what a pass has to say beyond what its stage says by itself. No word
+// of them changes while nothing happens: times are absolute, never counted down,
+// or every pass would write the status.
+type words struct {
+	reason, message string
+	// paused: the rollout waits for somebody. refused: nothing moves until
+	// somebody corrects something; that is the reason of Ready.
+	paused, refused bool
+	// idle: nothing is to be done, and everything is as the user wrote it.
+	idle bool
+	// overdue is why no verdict comes.
+	overdue string
+}
+
+// wait says what is waited for.
+func (p *pass) wait(reason, message string) {
+	p.words = words{reason: reason, message: message, overdue: p.words.overdue}
+}
+
+// pause says that somebody is waited for.
+func (p *pass) pause(reason, message string) {
+	p.words = words{reason: reason, message: message, paused: true, overdue: p.words.overdue}
+}
+
+// refuse says what keeps everything from moving.
+func (p *pass) refuse(reason, message string) {
+	p.words = words{reason: reason, message: message, refused: true, overdue: p.words.overdue}
+}
+
+// holding describes the step that is held.
+func (p *pass) holding(until string) string {
+	return fmt.Sprintf("%s: %d/%d on canary %s; holding %s", p.where(), p.rec.Weight, p.rec.Total, p.rec.Canary, until)
+}
+
+func (p *pass) waitingForPods() string {
+	m := fmt.Sprintf("%s: waiting for canary pods, %d of %d available", p.where(), p.canary.Available, p.podsWanted())
+	if p.canary.Trouble != "" {
+		m += ": " + p.canary.Trouble
+	}
+	if p.canary.Available < p.rec.Replicas {
+		m += "; rolls back at " + clock(p.waitingSince().Add(p.deadline()))
+	}
+	return m
+}
+
+func (p *pass) waitingForAcks() string {
+	x := &p.Proxies
+	if x.Expected == 0 && p.rec.Weight > 0 {
+		return fmt.Sprintf("%s: waiting for a proxy that routes to Service %s; rolls back at %s", p.where(), p.rec.Service, clock(p.waitingSince().Add(p.deadline())))
+	}
+	if x.Current && x.Acked >= x.Expected && x.Effective < p.rec.Weight {
+		return fmt.Sprintf("%s: %d/%d on canary %s instead of %d for want of ready pods; rolls back at %s",
+			p.where(), x.Effective, p.rec.Total, p.rec.Canary, p.rec.Weight, clock(p.waitingSince().Add(p.deadline())))
+	}
+	return fmt.Sprintf("%s: waiting until all proxies confirm %d/%d on canary %s, each for %s at most", p.where(), p.rec.Weight, p.rec.Total, p.rec.Canary, p.ackTimeout())
+}
+
+func (p *pass) where() string {
+	if count := int32(len(p.steps())); p.rec.Step <= count {
+		return fmt.Sprintf("step %d/%d", p.rec.Step, count)
+	}
+	return "after the last step"
+}
+
+// waitingSince is when the present wait of a step began.
+func (p *pass) waitingSince() time.Time {
+	t := latest(p.rec.StepSince.Time, p.rec.WeightSince.Time)
+	if p.rec.ScaledAt != nil {
+		t = latest(t, p.rec.ScaledAt.Time)
+	}
+	return t
+}
+
+// status is the whole next status.
+func (p *pass) status() v1alpha1.RolloutStatus {
+	if p.rec != nil {
+		p.stable, p.canary = p.find(p.rec.Stable), p.find(p.rec.Canary)
+	}
+	phase, reason, message := p.summary()
+	s := v1alpha1.RolloutStatus{
+		ObservedGeneration: p.Rollout.Generation,
+		Phase:              phase,
+		Message:            message,
+		Record:             p.rec,
+	}
+	if p.rec != nil {
+		s.Stable = revisionStatus(p.rec.Stable, p.stable)
+		s.Canary = revisionStatus(p.rec.Canary, p.canary)
+		s.Weight = &v1alpha1.WeightStatus{Desired: p.rec.Weight, Effective: p.Proxies.Effective, Acked: p.Proxies.Agreed}
+		s.Proxies = &v1alpha1.ProxiesStatus{
+			Expected: p.Proxies.Expected, Connected: p.Proxies.Connected, Acked: p.Proxies.Acked, Rejected: p.Proxies.Rejected,
+		}
+		s.AckedSummary = fmt.Sprintf("%d/%d", p.Proxies.Acked, p.Proxies.Expected)
+		s.Step, s.StepSummary = p.stepStatus()
+		if p.rec.Stage != v1alpha1.StageHealthy {
+			s.Checks = p.checks
+		}
+	}
+	s.Conditions = p.conditions(phase, reason, message)
+	return s
+}
+
+func revisionStatus(revision string, r *ReplicaSet) *v1alpha1.RevisionStatus {
+	if revision == "" {
+		return nil
+	}
+	s := &v1alpha1.RevisionStatus{Revision: revision}
+	if r != nil {
+		s.Replicas, s.Ready = r.Replicas, r.Ready
+	}
+	return s
+}
+
+func (p *pass) stepStatus() (*v1alpha1.StepStatus, string) {
+	if p.rec.Step == 0 {
+		return nil, ""
+	}
+	count := int32(len(p.steps()))
+	index := min(p.rec.Step, count)
+	started := metav1.NewTime(p.rec.StepSince.Truncate(time.Second))
+	return &v1alpha1.StepStatus{Index: index, Count: count, StartedAt: &started}, fmt.Sprintf("%d/%d", index, count)
+}
+
+// summary is the phase, with its reason and its sentence.
+func (p *pass) summary() (v1alpha1.Phase, string, string) {
+	phase, reason, message := p.ofStage()
+	// What was said before the record changed was said about another stage.
+	if p.changed {
+		return phase, reason, message
+	}
+	w := p.words
+	if w.message != "" {
+		reason, message = w.reason, w.message
+	}
+	onItsWay := phase == v1alpha1.PhaseProgressing || phase == v1alpha1.PhasePromoting
+	if onItsWay && (w.paused || w.refused) {
+		phase = v1alpha1.PhasePaused
+	}
+	if w.overdue != "" && !w.paused && !w.refused {
+		return v1alpha1.PhasePaused, v1alpha1.ReasonNoVerdict, fmt.Sprintf("%s: %d/%d on canary %s; %s: goes on when verdicts come", p.where(), p.rec.Weight, p.rec.Total, p.rec.Canary, w.overdue)
+	}
+	return phase, reason, message
+}
+
+// ofStage is what a stage says by itself.
+func (p *pass) ofStage() (v1alpha1.Phase, string, string) {
+	if p.rec == nil {
+		return v1alpha1.PhaseInitializing, v1alpha1.ReasonInitializing, "waiting to adopt the Deployment"
+	}
+	switch p.rec.Stage {
+	case v1alpha1.StageHealthy:
+		return v1alpha1.PhaseHealthy, v1alpha1.ReasonHealthy, fmt.Sprintf("revision %s serves everybody", p.rec.Stable)
+	case v1alpha1.StagePreparing:
+		return v1alpha1.PhaseProgressing, v1alpha1.ReasonProgressing, "preparing a canary of the changed template"
+	case v1alpha1.StageStepping:
+		if p.rec.Step > int32(len(p.steps())) {
+			return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoting, fmt.Sprintf("moving all requests to canary %s", p.rec.Canary)
+		}
+		return v1alpha1.PhaseProgressing, v1alpha1.ReasonProgressing, fmt.Sprintf("%s: canary %s", p.where(), p.rec.Canary)
+	case v1alpha1.StagePinning:
+		return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoting, fmt.Sprintf("moving clients outside the mesh to canary %s", p.rec.Canary)
+	case v1alpha1.StageHandingOver:
+		return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoting, fmt.Sprintf("handing canary %s over to the Deployment", p.rec.Canary)
+	case v1alpha1.StageWarm:
+		return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is promoted; the pods of %s stay warm", p.rec.Stable, p.rec.Old)
+	case v1alpha1.StageRetreating:
+		return v1alpha1.PhaseRollingBack, v1alpha1.ReasonRollingBack, p.rec.Message
+	case v1alpha1.StageRolledBack:
+		return v1alpha1.PhaseRolledBack, v1alpha1.ReasonRolledBack, fmt.Sprintf("revision %s was rolled back: %s; change the template, or try again: kubectl -n %s annotate rollout %s --overwrite %s=%s",
+			p.rec.Failed, p.rec.Message, p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationRetry, p.retryWord())
+	case v1alpha1.StageRestoring:
+		if p.rec.Then != "" {
+			return v1alpha1.PhaseRollingBack, v1alpha1.ReasonRollingBack, "putting the Deployment and its Services back: " + p.rec.Message
+		}
+	}
+	return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is promoted; putting the Deployment and its Services back", p.rec.Stable)
+}
+
+// wasReason is the reason that a condition had before this pass. An event that no
+// record change goes with is told when the reason becomes its own.
+func (p *pass) wasReason(condition string) string {
+	for i := range p.Rollout.Status.Conditions {
+		if c := &p.Rollout.Status.Conditions[i]; c.Type == condition {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
+func (p *pass) conditions(phase v1alpha1.Phase, reason, message string) []metav1.Condition {
+	settled := p.words.idle
+	stuck := p.words.refused && reason != v1alpha1.ReasonInitializing && reason != v1alpha1.ReasonNotSettled
+	stalled := phase == v1alpha1.PhaseRolledBack || stuck || reason == v1alpha1.ReasonNoVerdict
+	list := []metav1.Condition{
+		p.condition(v1alpha1.ConditionReady, settled, reason, message),
+		p.condition(v1alpha1.ConditionReconciling, !settled && !stalled, reason, message),
+		p.condition(v1alpha1.ConditionStalled, stalled, reason, message),
+		p.promoted(reason, message),
+	}
+	if p.Policies.Known {
+		list = append(list, p.holdCondition())
+	} else {
+		list = append(list, p.keptCondition(v1alpha1.ConditionHeld)...)
+	}
+	return list
+}
+
+// promoted is what a pipeline waits for: never True for a revision that is not the
+// Deployment's template.
+func (p *pass) promoted(reason, message string) metav1.Condition {
+	if p.rec != nil && p.Deployment != nil && p.back() {
+		switch p.rec.Stage {
+		case v1alpha1.StageHealthy, v1alpha1.StageWarm, v1alpha1.StageRestoring:
+			return p.condition(v1alpha1.ConditionPromoted, true, v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is stable", p.rec.Stable))
+		case v1alpha1.StagePreparing, v1alpha1.StageStepping, v1alpha1.StagePinning, v1alpha1.StageHandingOver, v1alpha1.StageRetreating, v1alpha1.StageRolledBack:
+		}
+	}
+	return p.condition(v1alpha1.ConditionPromoted, false, reason, message)
+}
+
+func (p *pass) holdCondition() metav1.Condition {
+	if p.Policies.Hold && p.Policies.Pin {
+		return p.condition(v1alpha1.ConditionHeld, true, v1alpha1.ReasonPoliciesWork, "the admission policies hold changed templates and pins")
+	}
+	message := "the controller holds and pins in place of the admission policies: " + p.Policies.Message
+	if p.wasReason(v1alpha1.ConditionHeld) != v1alpha1.ReasonPoliciesMissing {
+		p.warn(EventPoliciesMissing, message)
+	}
+	return p.condition(v1alpha1.ConditionHeld, false, v1alpha1.ReasonPoliciesMissing, message)
+}
+
+func (p *pass) keptCondition(kind string) []metav1.Condition {
+	for i := range p.Rollout.Status.Conditions {
+		if c := p.Rollout.Status.Conditions[i]; c.Type == kind {
+			return []metav1.Condition{c}
+		}
+	}
+	return nil
+}
+
+// condition is True or False since its status last changed. Times of conditions
+// are stored in whole seconds.
+func (p *pass) condition(kind string, is bool, reason, message string) metav1.Condition {
+	c := metav1.Condition{
+		Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+		ObservedGeneration: p.Rollout.Generation,
+		LastTransitionTime: metav1.NewTime(p.now.Truncate(time.Second)),
+	}
+	if is {
+		c.Status = metav1.ConditionTrue
+	}
+	for i := range p.Rollout.Status.Conditions {
+		if was := &p.Rollout.Status.Conditions[i]; was.Type == kind && was.Status == c.Status {
+			c.LastTransitionTime = was.LastTransitionTime
+		}
+	}
+	return c
+}

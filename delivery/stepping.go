@@ -1,0 +1,288 @@
+package delivery
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+// stepping goes through the steps, and after the last one moves the whole weight.
+// What goes towards stable stands before what goes towards the canary.
+func (p *pass) stepping() bool {
+	return p.first(
+		(*pass).superseded,
+		(*pass).measured,
+		(*pass).failing,
+		(*pass).upkeep,
+		(*pass).canaryThere,
+		(*pass).fewerSteps,
+		(*pass).lower,
+		(*pass).startClockAgain,
+		(*pass).standStill,
+		(*pass).resize,
+		(*pass).rise,
+		(*pass).confirm,
+		(*pass).advance,
+	)
+}
+
+// canaryThere makes the canary's ReplicaSet again when somebody deleted it. Where
+// that is not possible (it was history, with a hash of the Deployment's own) the
+// delivery starts over.
+func (p *pass) canaryThere() bool {
+	if p.canary != nil {
+		return false
+	}
+	if p.Deployment.CanaryHash != p.rec.Canary {
+		return p.retreat(v1alpha1.ThenPrepare, EventCanaryNotAvailable, "the canary's ReplicaSet was deleted")
+	}
+	return p.createCanary()
+}
+
+// fewerSteps goes on to the whole weight when the step that is gone through was
+// removed from the spec.
+func (p *pass) fewerSteps() bool {
+	whole := int32(len(p.steps())) + 1
+	if p.rec.Step <= whole {
+		return false
+	}
+	return p.startStep(whole)
+}
+
+// lower writes a weight that an edited spec made smaller, at once: towards stable
+// nothing has to be waited for.
+func (p *pass) lower() bool {
+	want := p.weightWanted()
+	if want >= p.rec.Weight {
+		return false
+	}
+	p.checks = freshChecks(p.Rollout)
+	return p.write(func(r *v1alpha1.Record) { p.weigh(r, want) })
+}
+
+// weigh writes a weight, and with it that nobody has confirmed it yet.
+func (p *pass) weigh(r *v1alpha1.Record, weight int32) {
+	r.Weight, r.WeightSince, r.AckedAt = weight, metav1.NewMicroTime(p.now), nil
+}
+
+// weighed says that the step's weight is written.
+func (p *pass) weighed() bool {
+	return !p.rec.WeightSince.IsZero() && !p.rec.WeightSince.Before(&p.rec.StepSince)
+}
+
+// startClockAgain takes a confirmation back when what it stood for is lost: canary
+// pods that carried the weight, the Service, the last proxy. The deadline counts
+// from here, and so does the hold once it is confirmed anew.
+func (p *pass) startClockAgain() bool {
+	if p.rec.AckedAt == nil {
+		return false
+	}
+	x := &p.Proxies
+	lost := p.canary.Available < p.rec.Capacity || p.Service == nil ||
+		(p.rec.Weight > 0 && x.Current && (x.Expected == 0 || x.Effective < p.rec.Weight))
+	if !lost {
+		return false
+	}
+	return p.write(func(r *v1alpha1.Record) { p.weigh(r, r.Weight) })
+}
+
+// resize brings the canary to the size that its step needs (D8).
+func (p *pass) resize() bool {
+	return p.first((*pass).shrink, (*pass).grow, (*pass).carryMore)
+}
+
+// firstPod is the size to ask for when size pods are wanted: one, until one is
+// available. A whole canary that never gets ready would blind an HPA, which counts
+// its pods as idle (handover.md 6b).
+func (p *pass) firstPod(size int32) int32 {
+	if p.canary.Available == 0 && p.canary.Replicas <= 1 {
+		return min(size, 1)
+	}
+	return size
+}
+
+// shrink makes the canary smaller: first in the record, so that no weight counts
+// on the pods that go.
+func (p *pass) shrink() bool {
+	want := p.podsWanted()
+	if p.rec.Replicas > want {
+		if p.rec.Weight == 0 && !p.unrouted(p.rec.Canary, p.rec.WeightSince.Time) {
+			p.wait(v1alpha1.ReasonProgressing, "waiting until no proxy routes to the canary, to make it smaller")
+			return true
+		}
+		return p.write(func(r *v1alpha1.Record) {
+			now := metav1.NewMicroTime(p.now)
+			r.Replicas, r.ScaledAt, r.Capacity = want, &now, min(r.Capacity, max(want, 1))
+		})
+	}
+	if p.canary.Replicas > p.rec.Replicas {
+		p.act(Action{Kind: Scale, Object: p.canary.Name, Replicas: p.rec.Replicas, Why: "the step needs fewer pods"})
+	}
+	return false
+}
+
+// grow makes the canary larger. A paused Rollout grows no canary for a step that
+// has not moved its weight yet.
+func (p *pass) grow() bool {
+	want := p.firstPod(p.podsWanted())
+	if want > p.rec.Replicas && !(p.Rollout.Spec.Paused && !p.weighed()) {
+		return p.write(func(r *v1alpha1.Record) {
+			now := metav1.NewMicroTime(p.now)
+			r.Replicas, r.ScaledAt = want, &now
+		})
+	}
+	if p.canary.Replicas < p.rec.Replicas {
+		p.act(Action{Kind: Scale, Object: p.canary.Name, Replicas: p.rec.Replicas, Why: "capacity leads the traffic"})
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
+		return true
+	}
+	return false
+}
+
+// carryMore lets added pods count once they are available.
+func (p *pass) carryMore() bool {
+	want := p.podsWanted()
+	if !p.weighed() || p.rec.Capacity >= want || p.canary.Available < want {
+		return false
+	}
+	return p.write(func(r *v1alpha1.Record) { r.Capacity = want })
+}
+
+// rise writes the step's weight once everything is there to carry it (I3).
+func (p *pass) rise() bool {
+	if p.weighed() {
+		return false
+	}
+	want := p.weightWanted()
+	pods := p.podsWanted()
+	switch {
+	case p.canary.Available < pods:
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
+		if p.Rollout.Spec.Paused && p.rec.Replicas < pods {
+			p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the rollout goes on when it is not")
+		}
+		return true
+	case p.Rollout.Spec.Paused && want > p.rec.Weight:
+		p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the weight rises when it is not")
+		return true
+	case want > 0 && p.Proxies.Connected == 0:
+		p.refuse(v1alpha1.ReasonNoProxies, fmt.Sprintf("no proxy that routes to Service %s is connected: nobody could observe the canary", p.rec.Service))
+		return true
+	case !p.acked():
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
+		return true
+	}
+	return p.write(func(r *v1alpha1.Record) {
+		p.weigh(r, want)
+		r.Capacity = pods
+	})
+}
+
+// confirm notes that every proxy has the step's weight: the hold and the checks
+// count from here (D4).
+func (p *pass) confirm() bool {
+	if p.rec.AckedAt != nil {
+		return false
+	}
+	if !p.shifted() {
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
+		return true
+	}
+	if p.Proxies.Acked < p.Proxies.Expected {
+		p.warn(EventProxySilent, fmt.Sprintf("going on without a confirmation by %s, as acks.onTimeout says", join(p.Proxies.Silent)))
+	}
+	p.checks = renewed(p.checks)
+	p.event(EventWeightAcked, fmt.Sprintf("%d/%d on canary %s, acked by %d/%d proxies", p.rec.Weight, p.rec.Total, p.rec.Canary, p.Proxies.Acked, p.Proxies.Expected))
+	return p.write(func(r *v1alpha1.Record) {
+		now := metav1.NewMicroTime(p.now)
+		r.AckedAt = &now
+	})
+}
+
+// shifted says that the record's weight is what the proxies do: confirmed, and not
+// reduced for want of canary pods. With weight, one proxy at least must be there:
+// nothing is promoted that nobody could observe.
+func (p *pass) shifted() bool {
+	x := &p.Proxies
+	if !p.acked() || x.Effective < p.rec.Weight {
+		return false
+	}
+	return p.rec.Weight == 0 || (x.Expected > 0 && x.Connected > 0)
+}
+
+// advance goes to the next step when this one is over: held long enough, judged
+// well, confirmed still.
+func (p *pass) advance() bool {
+	if p.rec.Weight > 0 {
+		p.measure()
+	}
+	whole := p.step() == nil
+	switch {
+	case !p.shifted():
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
+	case p.rec.Capacity < p.podsWanted() || p.canary.Available < p.podsWanted():
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
+	case p.rec.Weight < p.weightWanted():
+		// The step's weight was raised by hand: a rise like any other, so the
+		// present weight must have been judged first.
+		return p.verdictsIn() && !p.pausedBySpec() && p.startStep(p.rec.Step)
+	case p.pausedBySpec():
+	case whole:
+		return p.promote()
+	case p.pauseOver() && p.verdictsIn():
+		return p.startStep(p.rec.Step + 1)
+	}
+	return true
+}
+
+// startStep begins a step, or the whole weight after the last one.
+func (p *pass) startStep(step int32) bool {
+	p.checks = freshChecks(p.Rollout)
+	count := int32(len(p.steps()))
+	if step > count {
+		p.event(EventStepStarted, fmt.Sprintf("all requests to revision %s", p.rec.Canary))
+	} else {
+		p.event(EventStepStarted, fmt.Sprintf("step %d/%d of revision %s", step, count, p.rec.Canary))
+	}
+	return p.write(func(r *v1alpha1.Record) {
+		r.Step, r.StepSince, r.AckedAt = step, metav1.NewMicroTime(p.now), nil
+	})
+}
+
+func (p *pass) pausedBySpec() bool {
+	if !p.Rollout.Spec.Paused {
+		return false
+	}
+	p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the rollout goes on when it is not")
+	return true
+}
+
+// pauseOver says that the step was held long enough, or that somebody ended its
+// endless pause, naming revision and step: a word for another one counts nothing.
+func (p *pass) pauseOver() bool {
+	pause := p.step().Pause
+	switch {
+	case pause == nil:
+		return true
+	case pause.Duration != nil:
+		over := p.rec.AckedAt.Add(pause.Duration.Duration)
+		if p.past(over) {
+			return true
+		}
+		p.wait(v1alpha1.ReasonProgressing, p.holding("until "+clock(over)))
+		return false
+	}
+	word := fmt.Sprintf("%s/%d", p.rec.Canary, p.rec.Step)
+	if p.Rollout.Annotations[v1alpha1.AnnotationPromote] == word {
+		return true
+	}
+	p.pause(v1alpha1.ReasonPaused, p.holding(fmt.Sprintf("until somebody promotes: kubectl -n %s annotate rollout %s --overwrite %s=%s",
+		p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationPromote, word)))
+	return false
+}
+
+// clock writes a time as people read it; it does not change from pass to pass.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
