@@ -149,6 +149,7 @@ type Step struct {
 	// share of pods that its weight is of the requests, rounded up.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=8
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 100000 : self.matches('^(100|[1-9]?[0-9])%$')",message="must be a number of pods from 0 to 100000, or a percentage from 0% to 100%"
 	Replicas *intstr.IntOrString `json:"replicas,omitempty"`
 	// pause holds the step after its weight is acked. Without it the rollout goes

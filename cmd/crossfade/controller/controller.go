@@ -1,0 +1,214 @@
+// Package controller is the subcommand that delivers Rollouts: flags and wiring,
+// nothing else.
+package controller
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/grpc"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/crossfade-dev/crossfade/controllers"
+	"github.com/crossfade-dev/crossfade/metrics"
+	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/server"
+	"github.com/crossfade-dev/crossfade/proxy/xds"
+)
+
+// Names that the manifests rely on.
+const (
+	leaderElectionID = "crossfade-controller"
+	systemNamespace  = "crossfade-system"
+)
+
+// settings are the flags.
+type settings struct {
+	prometheus              metrics.Options
+	gateway                 types.NamespacedName
+	xdsAddress, debug       string
+	metricsAddress, probes  string
+	leaderElect             bool
+	maxConnectionAge        time.Duration
+	workers                 int
+}
+
+// parse reads the flags.
+func parse(args []string) (settings, error) {
+	var s settings
+	var gateway string
+	f := flag.NewFlagSet("crossfade controller", flag.ContinueOnError)
+	f.StringVar(&s.prometheus.URL, "prometheus-url", "", "where checks are measured, such as http://prometheus.monitoring:9090; empty: no check ever has a verdict")
+	f.StringVar(&s.prometheus.CAFile, "prometheus-ca-file", "", "certificates that Prometheus' own must chain up to (PEM)")
+	f.StringVar(&s.prometheus.BearerTokenFile, "prometheus-bearer-token-file", "", "file with the token for Prometheus; read anew for each query")
+	f.DurationVar(&s.prometheus.Timeout, "prometheus-timeout", 10*time.Second, "longest time for one query")
+	f.StringVar(&gateway, "gateway", "crossfade-system/crossfade", "<namespace>/<name> of the Gateway that is served")
+	f.StringVar(&s.xdsAddress, "xds-address", ":15010", "where proxies get their configuration")
+	f.StringVar(&s.debug, "debug-address", "127.0.0.1:15014", "where /debug/proxies tells what each proxy has; loopback only; empty: nowhere")
+	f.StringVar(&s.metricsAddress, "metrics-address", ":8080", "where /metrics is served")
+	f.StringVar(&s.probes, "probe-address", ":8081", "where /healthz and /readyz are served")
+	f.BoolVar(&s.leaderElect, "leader-elect", false, "let only one of several replicas act")
+	f.DurationVar(&s.maxConnectionAge, "max-connection-age", 30*time.Minute, "after about this time a proxy's stream is ended, so that streams spread over replicas")
+	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	namespace, name, ok := strings.Cut(gateway, "/")
+	if !ok || namespace == "" || name == "" {
+		return s, fmt.Errorf("--gateway %q: want <namespace>/<name>", gateway)
+	}
+	s.gateway = types.NamespacedName{Namespace: namespace, Name: name}
+	return s, checkLoopback(s.debug)
+}
+
+// checkLoopback refuses to show every proxy's configuration to the network.
+func checkLoopback(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--debug-address %q: %w", address, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--debug-address %q: only a loopback address, such as 127.0.0.1:15014, is allowed", address)
+	}
+	return nil
+}
+
+// Run serves until ctx ends.
+func Run(ctx context.Context, args []string) error {
+	s, err := parse(args)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	log := zap.New(zap.UseDevMode(false))
+	ctrl.SetLogger(log)
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	mgr, err := newManager(config, s)
+	if err != nil {
+		return err
+	}
+	options := proxy.DefaultOptions()
+	options.Gateway = s.gateway
+	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, ViewOf: viewOf(s.gateway)})
+	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
+		Proxy: options, Prometheus: s.prometheus, Workers: s.workers, Now: time.Now,
+	}); err != nil {
+		return err
+	}
+	if err := mgr.Add(serveXDS(s, xdsServer)); err != nil {
+		return fmt.Errorf("add xDS server: %w", err)
+	}
+	if s.debug != "" {
+		if err := mgr.Add(serveDebug(s.debug, xdsServer)); err != nil {
+			return fmt.Errorf("add debug server: %w", err)
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+// newManager makes a manager whose caches hold only what is used, and whose
+// client sends as fast as the API server takes it: fairness is the server's.
+func newManager(config *rest.Config, s settings) (manager.Manager, error) {
+	config.QPS, config.Burst = -1, -1
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	caches, err := controllers.CacheOptions()
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Cache: caches,
+		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
+		HealthProbeBindAddress:        s.probes,
+		LeaderElection:                s.leaderElect,
+		LeaderElectionID:              leaderElectionID,
+		LeaderElectionNamespace:       systemNamespace,
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make manager: %w", err)
+	}
+	for name, add := range map[string]func(string, healthz.Checker) error{"healthz": mgr.AddHealthzCheck, "readyz": mgr.AddReadyzCheck} {
+		if err := add(name, healthz.Ping); err != nil {
+			return nil, fmt.Errorf("add %s: %w", name, err)
+		}
+	}
+	return mgr, nil
+}
+
+// viewOf says which configuration a proxy gets: the gateway's, or that of a gRPC
+// client.
+func viewOf(gateway types.NamespacedName) func(*corev3.Node) (string, error) {
+	return func(node *corev3.Node) (string, error) {
+		own := xds.GatewayView(gateway.Namespace, gateway.Name)
+		switch {
+		case node.GetId() == "":
+			return "", errors.New("the node has no id")
+		case node.GetCluster() == own:
+			return own, nil
+		case strings.HasPrefix(node.GetCluster(), "gateway/"):
+			return "", fmt.Errorf("node cluster %q: only %q is served", node.GetCluster(), own)
+		default:
+			return xds.MeshView, nil
+		}
+	}
+}
+
+// serveXDS listens once this replica leads: until replicas tell each other what
+// was acked, only the leader may know proxies.
+func serveXDS(s settings, x *server.Server) manager.Runnable {
+	return manager.RunnableFunc(func(ctx context.Context) error {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.xdsAddress)
+		if err != nil {
+			return fmt.Errorf("listen for proxies: %w", err)
+		}
+		g := grpc.NewServer(server.GRPCOptions(s.maxConnectionAge)...)
+		x.Register(g)
+		go func() {
+			<-ctx.Done()
+			g.Stop() // Streams never end by themselves; proxies keep what they have.
+		}()
+		return g.Serve(listener)
+	})
+}
+
+func serveDebug(address string, x *server.Server) manager.Runnable {
+	return manager.RunnableFunc(func(ctx context.Context) error {
+		mux := http.NewServeMux()
+		mux.Handle("GET /debug/proxies", x.Debug())
+		h := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+		go func() {
+			<-ctx.Done()
+			_ = h.Close() // Nothing is lost: it only reads.
+		}()
+		if err := h.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve debug endpoint: %w", err)
+		}
+		return nil
+	})
+}

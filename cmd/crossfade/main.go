@@ -1,0 +1,43 @@
+// Command crossfade is Crossfade's one server binary. Its subcommands are the
+// controller, which delivers Rollouts and tells the proxies what to do, and the
+// agent, which runs a proxy.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/crossfade-dev/crossfade/cmd/crossfade/agent"
+	"github.com/crossfade-dev/crossfade/cmd/crossfade/controller"
+)
+
+const usage = `usage: crossfade <command> [flags]
+
+commands:
+  controller   deliver Rollouts and serve the proxies their configuration
+  agent        run an Envoy, and drain it without loss when told to stop
+
+crossfade <command> --help lists the flags of a command.
+`
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	commands := map[string]func(context.Context, []string) error{"controller": controller.Run, "agent": agent.Run}
+	if len(args) == 0 || commands[args[0]] == nil {
+		fmt.Fprint(os.Stderr, usage)
+		return 2
+	}
+	if err := commands[args[0]](ctx, args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "crossfade %s: %v\n", args[0], err)
+		return 1
+	}
+	return 0
+}

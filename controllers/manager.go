@@ -1,0 +1,228 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/metrics"
+	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/server"
+	"github.com/crossfade-dev/crossfade/proxy/xds"
+)
+
+// Options are the administrator's choices.
+type Options struct {
+	// Proxy names the Gateway and GatewayClass that are served.
+	Proxy proxy.Options
+	// Prometheus is where checks are measured. With an empty URL every check waits
+	// without a verdict.
+	Prometheus metrics.Options
+	// Workers is how many Rollouts are reconciled at once; 0 stands for 8.
+	Workers int
+	// Now is the clock.
+	Now func() time.Time
+}
+
+const defaultWorkers = 8
+
+// NewScheme knows every kind that this package reads or writes.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, gatewayv1.Install} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("build scheme: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// workloadObject is a Deployment or ReplicaSet as the caches hold it.
+func workloadObject(kind schema.GroupVersionKind) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kind)
+	return u
+}
+
+// CacheOptions say what the informers hold: only what is used.
+func CacheOptions() (cache.Options, error) {
+	ours, err := labels.NewRequirement(v1alpha1.LabelRollout, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("select holders: %w", err)
+	}
+	return cache.Options{
+		DefaultTransform: stripManaged,
+		ByObject: map[client.Object]cache.ByObject{
+			workloadObject(deploymentKind):           {Transform: stripWorkload},
+			workloadObject(replicaSetKind):           {Transform: stripWorkload},
+			&appsv1.ControllerRevision{}:             {Label: labels.NewSelector().Add(*ours)},
+			&corev1.Pod{}:                            {Transform: stripPod},
+			&discoveryv1.EndpointSlice{}:             {Transform: stripSlice},
+			&autoscalingv2.HorizontalPodAutoscaler{}: {Transform: stripAutoscaler},
+		},
+	}, nil
+}
+
+// Setup wires both loops into a manager. The server's Serve is the caller's.
+func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Options) error {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	meters, err := newMeters(crmetrics.Registry, xdsServer.Proxies)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	queries, err := newSource(o, meters)
+	if err != nil {
+		return err
+	}
+	wake := make(chan event.GenericEvent, 1024)
+	waker := func(key types.NamespacedName) {
+		ro := &v1alpha1.Rollout{}
+		ro.Namespace, ro.Name = key.Namespace, key.Name
+		select {
+		case wake <- event.GenericEvent{Object: ro}:
+		case <-ctx.Done():
+		}
+	}
+	w := newWorld(o.Proxy.Gateway)
+	samples := newSampler(queries, o.Now, waker)
+	policies := newProber(mgr.GetClient(), o.Now)
+	rollouts := &rolloutLoop{
+		client: mgr.GetClient(), samples: samples, prober: policies, meters: meters, process: ctx,
+		events: mgr.GetEventRecorder("crossfade"),
+		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
+		observer: &observer{
+			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: o.Now,
+			proxies: newProxyWatch(mgr.GetClient(), xdsServer, w), prober: policies, samples: samples,
+		},
+	}
+	mesh := &meshLoop{
+		cache: mgr.GetClient(), options: o.Proxy, translate: xds.NewTranslator(), publish: xdsServer, world: w,
+		statuses: &gatewayStatuses{client: mgr.GetClient(), now: o.Now}, wake: waker,
+	}
+	if err := mgr.Add(ackPump{server: xdsServer, mapper: mapper{cache: mgr.GetClient()}, meters: meters, wake: waker}); err != nil {
+		return fmt.Errorf("add ack pump: %w", err)
+	}
+	if err := setupRollouts(mgr, rollouts, wake, o); err != nil {
+		return fmt.Errorf("set up rollout loop: %w", err)
+	}
+	if err := setupMesh(mgr, mesh); err != nil {
+		return fmt.Errorf("set up mesh loop: %w", err)
+	}
+	return nil
+}
+
+func newSource(o Options, m *meters) (querySource, error) {
+	if o.Prometheus.URL == "" {
+		return nil, nil
+	}
+	o.Prometheus.Observe, o.Prometheus.Now = m.query, o.Now
+	s, err := metrics.New(o.Prometheus)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// setupRollouts watches everything that an Observation is made of.
+func setupRollouts(mgr ctrl.Manager, l *rolloutLoop, wake <-chan event.GenericEvent, o Options) error {
+	workers := o.Workers
+	if workers == 0 {
+		workers = defaultWorkers
+	}
+	m := mapper{cache: mgr.GetClient()}
+	b := ctrl.NewControllerManagedBy(mgr).Named("rollout").
+		For(&v1alpha1.Rollout{}).
+		Watches(&v1alpha1.Rollout{}, on(m.rollout)).
+		Watches(workloadObject(deploymentKind), on(m.deployment)).
+		Watches(workloadObject(replicaSetKind), on(m.replicaSet)).
+		Watches(&appsv1.ControllerRevision{}, on(m.holder)).
+		Watches(&corev1.Pod{}, on(m.pods)).
+		Watches(&corev1.Service{}, on(m.service)).
+		Watches(&discoveryv1.EndpointSlice{}, on(m.slice)).
+		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, on(m.autoscaler)).
+		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers})
+	// On a cluster before 1.36 these kinds do not exist; the probe says then that
+	// nothing is held.
+	for _, policy := range []client.Object{&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{}} {
+		gvk, err := mgr.GetClient().GroupVersionKindFor(policy)
+		if err != nil {
+			return fmt.Errorf("look up %T: %w", policy, err)
+		}
+		if _, err := mgr.GetRESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version); err != nil {
+			continue
+		}
+		b = b.Watches(policy, on(func(ctx context.Context, obj client.Object) []reconcile.Request {
+			l.prober.policiesChanged()
+			return m.all(ctx, obj)
+		}))
+	}
+	return b.Complete(l)
+}
+
+// setupMesh watches everything that the proxies' configuration is made of. All
+// events lead to the same request.
+func setupMesh(mgr ctrl.Manager, l *meshLoop) error {
+	whole := on(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "mesh"}}}
+	})
+	b := ctrl.NewControllerManagedBy(mgr).Named("mesh")
+	for _, kind := range []client.Object{
+		&v1alpha1.Rollout{}, &corev1.Service{}, &corev1.Pod{}, &corev1.Namespace{},
+		&gatewayv1.GatewayClass{}, &gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1.ReferenceGrant{},
+	} {
+		b = b.Watches(kind, whole)
+	}
+	return b.Complete(l)
+}
+
+// ackPump wakes the Rollouts that wait for proxies whenever an ack comes in.
+type ackPump struct {
+	server *server.Server
+	mapper mapper
+	meters *meters
+	wake   func(types.NamespacedName)
+}
+
+// Start runs until the process ends.
+func (p ackPump) Start(ctx context.Context) error {
+	changed, cancel := p.server.Subscribe()
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			p.meters.acks(p.server.Proxies())
+			for _, r := range p.mapper.active(ctx) {
+				p.wake(r.NamespacedName)
+			}
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/delivery"
+)
+
+// conflictDelay is how long a pass waits after it was told that it had judged
+// something stale. The cache has usually caught up by then, and its event wakes
+// the Rollout before.
+const conflictDelay = 200 * time.Millisecond
+
+// rolloutLoop observes, lets package delivery decide, and acts.
+type rolloutLoop struct {
+	client   client.Client
+	observer *observer
+	actor    *actor
+	samples  *sampler
+	prober   *prober
+	events   events.EventRecorder
+	meters   *meters
+	// process lives as long as the controller does; measurements outlive the pass
+	// that asked for them.
+	process context.Context
+}
+
+// Reconcile makes one pass over one Rollout.
+func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	ro := &v1alpha1.Rollout{}
+	if err := l.client.Get(ctx, req.NamespacedName, ro); err != nil {
+		if apierrors.IsNotFound(err) {
+			l.meters.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	seen, err := l.observer.observe(ctx, ro)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("observe: %w", err)
+	}
+	plan := delivery.Decide(seen.Observation)
+	if err := l.carryOut(ctx, seen, plan); err != nil {
+		if apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: conflictDelay}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	l.meters.observe(ro, plan, seen.Observation)
+	return l.next(seen, plan), nil
+}
+
+// carryOut goes through a plan in its order.
+func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan delivery.Plan) error {
+	ro := seen.Rollout
+	if err := l.writeStatus(ctx, ro, plan.Status); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	l.samples.seen(ro, seen.Samples)
+	l.tell(ro, plan.Events)
+	for _, action := range plan.Actions {
+		if err := l.actor.act(ctx, seen, action); err != nil {
+			return err
+		}
+		log.FromContext(ctx).Info("Acted", "action", action.Kind, "object", action.Object, "why", action.Why)
+	}
+	l.samples.ask(l.process, ro, plan.Measure)
+	return nil
+}
+
+// writeStatus writes the status if it differs, under an optimistic lock.
+func (l *rolloutLoop) writeStatus(ctx context.Context, ro *v1alpha1.Rollout, status v1alpha1.RolloutStatus) error {
+	if equality.Semantic.DeepEqual(ro.Status, status) {
+		return nil
+	}
+	next := ro.DeepCopy()
+	next.Status = status
+	base := client.MergeFromWithOptions(ro, client.MergeFromWithOptimisticLock{})
+	if err := l.client.Status().Patch(ctx, next, base, client.FieldOwner(fieldManager)); err != nil {
+		return err
+	}
+	if before, after := stageOf(ro.Status), stageOf(status); before != after {
+		log.FromContext(ctx).Info("Entered stage", "stage", after, "message", status.Message)
+	}
+	ro.ResourceVersion = next.ResourceVersion
+	return nil
+}
+
+func stageOf(s v1alpha1.RolloutStatus) v1alpha1.Stage {
+	if s.Record == nil {
+		return ""
+	}
+	return s.Record.Stage
+}
+
+// tell records events about what is written.
+func (l *rolloutLoop) tell(ro *v1alpha1.Rollout, list []delivery.Event) {
+	for _, e := range list {
+		kind := corev1.EventTypeNormal
+		if e.Warning {
+			kind = corev1.EventTypeWarning
+		}
+		l.events.Eventf(ro, nil, kind, e.Reason, "Deliver", "%s", e.Message)
+	}
+}
+
+// next says when time alone may change the decision.
+func (l *rolloutLoop) next(seen *observed, plan delivery.Plan) ctrl.Result {
+	at := plan.RequeueAt
+	if !seen.Policies.Known && seen.Deployment != nil && seen.Service != nil {
+		if due := l.prober.due(); at.IsZero() || due.Before(at) {
+			at = due
+		}
+	}
+	if at.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(at.Sub(seen.Now), conflictDelay)}
+}

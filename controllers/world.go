@@ -1,0 +1,120 @@
+package controllers
+
+import (
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
+)
+
+// world is what was published to the proxies last, as far as the rollout loop
+// has to know it.
+type world struct {
+	gateway types.NamespacedName
+
+	mu        sync.RWMutex
+	rollouts  map[types.NamespacedName]rendering
+	atGateway map[string]bool
+}
+
+// rendering is what is published for one Rollout.
+type rendering struct {
+	proxy.Effective
+	// record is what it was rendered from.
+	record v1alpha1.Record
+	canary string
+	// ever are the revisions that were published since this process serves, the
+	// record's among them: a proxy without a stream may route to any of them.
+	ever []string
+}
+
+// is says whether the rendering was made from this record.
+func (r rendering) is(record *v1alpha1.Record) bool {
+	return record != nil && sameSplit(&r.record, record)
+}
+
+// sameSplit compares what of a record the proxies are told.
+func sameSplit(a, b *v1alpha1.Record) bool {
+	return a.Service == b.Service && a.Stable == b.Stable && a.Canary == b.Canary && a.Old == b.Old &&
+		a.Weight == b.Weight && a.Total == b.Total && a.Capacity == b.Capacity
+}
+
+func newWorld(gateway types.NamespacedName) *world {
+	return &world{gateway: gateway, rollouts: map[types.NamespacedName]rendering{}, atGateway: map[string]bool{}}
+}
+
+func (w *world) rendering(key types.NamespacedName) rendering {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.rollouts[key]
+}
+
+// routesAtGateway says whether the gateways have the Service in their
+// configuration.
+func (w *world) routesAtGateway(service string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.atGateway[service]
+}
+
+// published takes over what was just handed to the xDS server, and returns the
+// Rollouts for which something changed.
+func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []types.NamespacedName {
+	next := make(map[types.NamespacedName]rendering, len(out.Effective))
+	var changed []types.NamespacedName
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, ro := range rollouts {
+		key := types.NamespacedName{Namespace: ro.Namespace, Name: ro.Name}
+		effective, has := out.Effective[key]
+		if !has || ro.Status.Record == nil {
+			continue
+		}
+		before, was := w.rollouts[key]
+		r := rendering{Effective: effective, record: *ro.Status.Record, canary: ro.Status.Record.Canary}
+		r.ever = everPublished(before.ever, r)
+		next[key] = r
+		if !was || !before.is(&r.record) || before.Weight != r.Weight || !slices.Equal(before.Revisions, r.Revisions) {
+			changed = append(changed, key)
+		}
+	}
+	w.rollouts, w.atGateway = next, servicesAtGateways(out.Config)
+	return changed
+}
+
+// everPublished keeps the revisions that a proxy without a stream may still
+// route to. Without a canary and an old revision there is nothing left to fear.
+func everPublished(before []string, r rendering) []string {
+	record := &r.record
+	out := []string{}
+	if record.Canary != "" || record.Old != "" {
+		out = append(out, before...)
+	}
+	for _, name := range append([]string{record.Stable, record.Canary, record.Old}, r.Revisions...) {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func servicesAtGateways(config ir.Config) map[string]bool {
+	out := map[string]bool{}
+	for _, g := range config.Gateways {
+		for _, l := range g.Listeners {
+			for _, h := range l.VirtualHosts {
+				for _, r := range h.Routes {
+					for _, b := range r.Backends {
+						out[b.Service.String()] = true
+					}
+				}
+			}
+		}
+	}
+	return out
+}
