@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,6 +22,9 @@ const tick = 250 * time.Millisecond
 // when it cannot begin: wrong flags, no Envoy, an address in use.
 func Run(ctx context.Context, args []string) error {
 	options, err := Parse(args, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ type agent struct {
 
 // prepare writes the bootstrap and opens the agent's own ports.
 func (a *agent) prepare(ctx context.Context) error {
-	content, err := bootstrap(a.options)
+	content, err := a.options.bootstrap()
 	if err != nil {
 		return fmt.Errorf("render bootstrap: %w", err)
 	}

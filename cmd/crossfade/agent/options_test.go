@@ -69,3 +69,26 @@ func TestArguments(t *testing.T) {
 		t.Errorf("arguments(): -want, +got:\n%s", diff)
 	}
 }
+
+func TestBootstrap(t *testing.T) {
+	o, err := Parse(good("--dir=/d"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := o.bootstrap()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Package xds tests the rest.
+	for _, want := range []string{`"a/pod"`, `"gateway/a/b"`, `"controller"`, `15010`, `"/d/envoy-admin.sock"`} {
+		if !strings.Contains(string(content), want) {
+			t.Errorf("bootstrap(): %s is missing in:\n%s", want, content)
+		}
+	}
+}
+
+func TestBootstrapNeedsAPort(t *testing.T) {
+	if _, err := (Options{XDS: "controller:http", Cluster: "a", Node: "b"}).bootstrap(); err == nil {
+		t.Error("bootstrap(): want an error for a port that is no number")
+	}
+}
