@@ -29,7 +29,7 @@ func down(ctx context.Context, v *invocation) error {
 	}
 	var failures []error
 	for n := range layout.MaxInstance + 1 {
-		e, err := machine.DefaultRegistry.Get(n)
+		e, err := machine.ThisRegistry().Get(n)
 		if err == nil && e != nil && e.Root != v.root {
 			v.printf("instance %d is from %s: left alone", n, e.Root)
 			continue
@@ -45,14 +45,14 @@ func (v *invocation) downOne(ctx context.Context, number int) error {
 	if err := instance.Validate(); err != nil {
 		return err
 	}
-	e, err := machine.DefaultRegistry.Get(number)
+	e, err := machine.ThisRegistry().Get(number)
 	if err != nil {
 		return err
 	}
 	if e == nil && !leftover(v.root, instance) {
 		return nil
 	}
-	unlock, err := machine.DefaultRegistry.LockInstance(ctx, number, func() {
+	unlock, err := machine.ThisRegistry().LockInstance(ctx, number, func() {
 		v.printf("instance %d is being started or stopped by another command: waiting for it", number)
 	})
 	if err != nil {
@@ -62,7 +62,7 @@ func (v *invocation) downOne(ctx context.Context, number int) error {
 	if err := checkForeign(v.root, instance); err != nil {
 		return err
 	}
-	if e, err = machine.DefaultRegistry.Get(number); err != nil {
+	if e, err = machine.ThisRegistry().Get(number); err != nil {
 		return err
 	}
 	if e == nil {
@@ -106,5 +106,5 @@ func remove(ctx context.Context, e machine.Entry) error {
 			return fmt.Errorf("remove kubeconfig: %w", err)
 		}
 	}
-	return machine.DefaultRegistry.Remove(ctx, e.Number)
+	return machine.ThisRegistry().Remove(ctx, e.Number)
 }

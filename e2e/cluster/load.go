@@ -32,7 +32,7 @@ func load(ctx context.Context, v *invocation) error {
 			return fmt.Errorf("read archive: %w", err)
 		}
 	}
-	e, err := machine.DefaultRegistry.Get(*number)
+	e, err := machine.ThisRegistry().Get(*number)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func status(ctx context.Context, v *invocation) error {
 	if err := v.parseWithoutArguments(); err != nil {
 		return err
 	}
-	entries, err := machine.DefaultRegistry.List()
+	entries, err := machine.ThisRegistry().List()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,6 +40,8 @@ func up(ctx context.Context, v *invocation) error {
 	if err := instance.Validate(); err != nil {
 		return err
 	}
+	asked := false // Who does not say how many nodes takes a running cluster as it is.
+	v.flags.Visit(func(f *flag.Flag) { asked = asked || f.Name == "nodes" })
 	if err := machine.CheckRoot(); err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func up(ctx context.Context, v *invocation) error {
 	if err := v.ensure(ctx, parts.ForCluster()); err != nil {
 		return err
 	}
-	unlock, err := machine.DefaultRegistry.LockInstance(ctx, instance.Number, func() {
+	unlock, err := machine.ThisRegistry().LockInstance(ctx, instance.Number, func() {
 		v.printf("instance %d is being started or stopped by another command: waiting for it", instance.Number)
 	})
 	if err != nil {
@@ -58,14 +61,14 @@ func up(ctx context.Context, v *invocation) error {
 
 	ctx, cancel := context.WithTimeout(ctx, upDeadline)
 	defer cancel()
-	s := &starter{invocation: v, Instance: instance, state: v.root.State(instance), began: time.Now()}
+	s := &starter{invocation: v, Instance: instance, asked: asked, state: v.root.State(instance), began: time.Now()}
 	return s.up(ctx)
 }
 
 // checkForeign refuses to touch what another checkout, or somebody else,
 // started.
 func checkForeign(root layout.Root, i layout.Instance) error {
-	e, err := machine.DefaultRegistry.Get(i.Number)
+	e, err := machine.ThisRegistry().Get(i.Number)
 	if err != nil {
 		return err
 	}
@@ -85,6 +88,7 @@ func checkForeign(root layout.Root, i layout.Instance) error {
 type starter struct {
 	*invocation
 	layout.Instance
+	asked bool // for this number of nodes
 	state layout.State
 	began time.Time
 }
@@ -94,7 +98,7 @@ func (s *starter) up(ctx context.Context) error {
 	if err := checkForeign(s.root, s.Instance); err != nil {
 		return err
 	}
-	e, err := machine.DefaultRegistry.Get(s.Number)
+	e, err := machine.ThisRegistry().Get(s.Number)
 	if err != nil {
 		return err
 	}
@@ -102,7 +106,7 @@ func (s *starter) up(ctx context.Context) error {
 		// What a checkout that is gone started is nobody's: start anew.
 		healthy := e.Root == s.root && checkHealth(ctx, *e) == nil
 		switch {
-		case healthy && e.Nodes == s.Nodes:
+		case healthy && (e.Nodes == s.Nodes || !s.asked):
 			s.printf("instance %d is up: export KUBECONFIG=%s", s.Number, s.kubeconfig())
 			return nil
 		case healthy:
@@ -143,7 +147,7 @@ func (s *starter) kubeconfig() string {
 func (s *starter) start(ctx context.Context) error {
 	s.printf("instance %d: starting %d node(s)", s.Number, s.Nodes)
 	entry := machine.Entry{Root: s.root, Instance: s.Instance}
-	if err := machine.DefaultRegistry.Add(ctx, entry, node.MountPoints()); err != nil {
+	if err := machine.ThisRegistry().Add(ctx, entry, node.MountPoints()); err != nil {
 		return err
 	}
 	if err := s.write(); err != nil {

@@ -91,10 +91,7 @@ func Write(out string, s Spec) error {
 func parseName(s string) (name.Tag, error) {
 	tag, err := name.NewTag(s, name.StrictValidation)
 	if err != nil {
-		return name.Tag{}, fmt.Errorf("image name %q: write HOST/NAME:TAG: %w", s, err)
-	}
-	if !strings.HasPrefix(s, tag.RegistryStr()+"/") {
-		return name.Tag{}, fmt.Errorf("image name %q: write the host too, for example crossfade.local/%s", s, s)
+		return name.Tag{}, fmt.Errorf("image name %q: write HOST/NAME:TAG, for example crossfade.local/shop:1: %w", s, err)
 	}
 	return tag, nil
 }

@@ -14,18 +14,8 @@ import (
 // IP runs commands of `ip` one after the other and stops at the first that
 // fails. A command is written as on the command line, without `ip`.
 func IP(ctx context.Context, commands ...string) error {
-	return ip(ctx, nil, commands)
-}
-
-// tryIP runs commands of which any may fail: what is already gone need not be
-// removed.
-func tryIP(ctx context.Context, commands ...string) error {
-	return ip(ctx, []string{"-force"}, commands)
-}
-
-func ip(ctx context.Context, flags, commands []string) error {
 	var stderr bytes.Buffer
-	c := exec.CommandContext(ctx, "ip", append(flags, "-batch", "-")...)
+	c := exec.CommandContext(ctx, "ip", "-batch", "-")
 	c.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
 	c.Stderr = &stderr
 	if err := c.Run(); err != nil {
@@ -85,9 +75,10 @@ func Disconnect(ctx context.Context, i layout.Instance) error {
 	return nil
 }
 
-// Forget removes what all instances share in the routing table.
+// forgetRoutes removes what all instances share in the routing table. It may be
+// gone already.
 func forgetRoutes(ctx context.Context) {
-	_ = tryIP(ctx, "route delete blackhole "+layout.Supernet+" metric 4096")
+	_ = IP(ctx, "route delete blackhole "+layout.Supernet+" metric 4096")
 }
 
 // BridgeExists says whether there is a link of that name, whoever made it.

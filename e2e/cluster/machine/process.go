@@ -72,12 +72,17 @@ func Nodes(root layout.Root, number int) (map[int]int, error) {
 // KillNodes ends the nodes of the instance and everything in them, and waits
 // until the kernel has cleared them away.
 func KillNodes(ctx context.Context, root layout.Root, number int) error {
+	killed := map[int]bool{}
 	for {
 		nodes, err := Nodes(root, number)
-		if err != nil || len(nodes) == 0 {
+		if err != nil {
 			return err
 		}
+		if len(nodes) == 0 {
+			return awaitReaped(ctx, killed)
+		}
 		for k, pid := range nodes {
+			killed[pid] = true
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 				return fmt.Errorf("kill node %d: %w", k, err)
 			}
@@ -86,6 +91,21 @@ func KillNodes(ctx context.Context, root layout.Root, number int) error {
 			return fmt.Errorf("wait for the end of %d nodes: %w", len(nodes), err)
 		}
 	}
+}
+
+// awaitReaped waits until the machine's init has taken note of the dead, at
+// most two seconds: a slow init does no harm.
+func awaitReaped(ctx context.Context, pids map[int]bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for pid := range pids {
+		for syscall.Kill(pid, 0) == nil {
+			if err := pause(ctx); err != nil {
+				return nil //nolint:nilerr // see above
+			}
+		}
+	}
+	return nil
 }
 
 // pause is the time between two looks at what the kernel does by itself.

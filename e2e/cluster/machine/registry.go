@@ -15,12 +15,33 @@ import (
 )
 
 // Registry records which checkout has which instance up, and what the first
-// instance changed for all. It is a folder that every checkout on the machine
-// knows.
-type Registry string
+// instance changed for all.
+type Registry struct {
+	folder string
+	host   host
+}
 
-// DefaultRegistry is where every checkout looks.
-const DefaultRegistry Registry = "/run/crossfade-cluster"
+// host is what all instances share beside folders.
+type host interface {
+	// enable turns on what the nodes need and names what was off.
+	enable() ([]string, error)
+	// disable takes back what enable did, and the routes of all instances.
+	disable(ctx context.Context, enabled []string)
+}
+
+// ThisRegistry is the one of this machine. Every checkout knows its folder.
+func ThisRegistry() Registry {
+	return Registry{folder: "/run/crossfade-cluster", host: thisMachine{}}
+}
+
+type thisMachine struct{}
+
+func (thisMachine) enable() ([]string, error) { return delegate() }
+
+func (thisMachine) disable(ctx context.Context, enabled []string) {
+	forgetRoutes(ctx)
+	undelegate(enabled)
+}
 
 // Entry is one instance that is up, half up or half down.
 type Entry struct {
@@ -36,13 +57,13 @@ type shared struct {
 
 // LockInstance keeps other processes from starting or stopping the instance.
 func (r Registry) LockInstance(ctx context.Context, number int, waiting func()) (func(), error) {
-	unlock, err := Lock(ctx, filepath.Join(string(r), strconv.Itoa(number)+".lock"), waiting)
+	unlock, err := Lock(ctx, filepath.Join(r.folder, strconv.Itoa(number)+".lock"), waiting)
 	if err != nil {
 		return nil, err
 	}
 	return func() {
 		unlock()
-		_ = os.Remove(string(r)) // Fails, as it should, while it holds anything.
+		_ = os.Remove(r.folder) // Fails, as it should, while it holds anything.
 	}, nil
 }
 
@@ -121,7 +142,7 @@ func (r Registry) share(folders []string) error {
 		}
 		s.Folders = append(s.Folders, made...)
 	}
-	added, err := delegate()
+	added, err := r.host.enable()
 	s.Controllers = append(s.Controllers, added...)
 	return errors.Join(err, write(r.shared(), s))
 }
@@ -131,8 +152,7 @@ func (r Registry) unshare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	forgetRoutes(ctx)
-	undelegate(s.Controllers)
+	r.host.disable(ctx, s.Controllers)
 	slices.Reverse(s.Folders)
 	for _, folder := range s.Folders {
 		_ = os.Remove(folder) // Stays if somebody uses it by now.
@@ -175,14 +195,14 @@ func (r Registry) readShared() (shared, error) {
 }
 
 func (r Registry) lockShared(ctx context.Context) (func(), error) {
-	return Lock(ctx, filepath.Join(string(r), "shared.lock"), func() {})
+	return Lock(ctx, filepath.Join(r.folder, "shared.lock"), func() {})
 }
 
 func (r Registry) entry(number int) string {
-	return filepath.Join(string(r), strconv.Itoa(number)+".json")
+	return filepath.Join(r.folder, strconv.Itoa(number)+".json")
 }
 
-func (r Registry) shared() string { return filepath.Join(string(r), "shared.json") }
+func (r Registry) shared() string { return filepath.Join(r.folder, "shared.json") }
 
 // write replaces a file in one step: a reader never sees half of it.
 func write(path string, value any) error {

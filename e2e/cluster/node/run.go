@@ -32,7 +32,7 @@ func Run(ctx context.Context, n Node, root layout.Root) error {
 	if err := n.connect(ctx); err != nil {
 		return fmt.Errorf("set up network: %w", err)
 	}
-	s := newSupervisor(inNode("log"))
+	s := newSupervisor(ctx, inNode("log"))
 	if err := n.start(ctx, s); err != nil {
 		return fmt.Errorf("start programs: %w", err)
 	}

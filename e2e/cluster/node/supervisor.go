@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"os"
@@ -30,13 +31,21 @@ type supervisor struct {
 	waiting map[int]chan syscall.WaitStatus // by PID
 }
 
-func newSupervisor(logs string) *supervisor {
+// newSupervisor reaps until ctx ends. There must not be two of them in a
+// process: each would take the other's children.
+func newSupervisor(ctx context.Context, logs string) *supervisor {
 	s := &supervisor{logs: logs, waiting: map[int]chan syscall.WaitStatus{}}
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 	go func() {
-		for range children {
-			s.reap()
+		defer signal.Stop(children)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-children:
+				s.reap()
+			}
 		}
 	}()
 	return s
