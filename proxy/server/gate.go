@@ -167,6 +167,9 @@ func mayReference(r *xds.Resource, name string) bool {
 func (s *stream) mayRemove(k kind, name string) bool {
 	switch k {
 	case clusters:
+		if held := s.types[clusters].held[name]; s.lazy() && held != nil && held.Body != nil {
+			return false
+		}
 		// The endpoints go first. Envoy ignores that as long as the cluster lives, but then they are gone with it.
 		// State-of-the-world has no way to take endpoints away.
 		return s.inUse().freesCluster(name) && (s.sotw || s.types[endpoints].latest(name) == nil)
@@ -177,6 +180,12 @@ func (s *stream) mayRemove(k kind, name string) bool {
 	default:
 		return true
 	}
+}
+
+// lazy says that the proxy names the clusters that its routes lead to, as gRPC clients do. It keeps a cluster for requests
+// under way after its routes have changed, fails them when the cluster is taken away, and unsubscribes when it is done.
+func (s *stream) lazy() bool {
+	return s.sotw && !s.types[clusters].wildcard && s.types[routes].seen
 }
 
 // inUse is what the proxy's routes and listeners may refer to. It is built only when something is to be removed.
