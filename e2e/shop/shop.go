@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// fault is what is wrong with a version.
+type fault struct {
+	// Errors is the share of requests answered with 500, from 0 to 1.
+	Errors float64
+	// Delay is how long every answer takes.
+	Delay time.Duration
+}
+
+// shop is the service's handler.
+type shop struct {
+	http.Handler
+	version, pod string
+	stopping     atomic.Bool
+
+	mu    sync.Mutex
+	fault fault
+}
+
+func newShop(s settings) *shop {
+	h := &shop{version: s.version, pod: s.pod, fault: s.fault}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", h.health)
+	mux.HandleFunc("GET /fault", h.showFault)
+	mux.HandleFunc("POST /fault", h.setFault)
+	mux.HandleFunc("/", h.answer)
+	h.Handler = mux
+	return h
+}
+
+func (h *shop) current() fault {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fault
+}
+
+func (h *shop) health(w http.ResponseWriter, _ *http.Request) {
+	if h.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// answer tells who answers, in headers and body. An error of the version's own bears its name too: by that a
+// client tells it from an error on the way.
+func (h *shop) answer(w http.ResponseWriter, r *http.Request) {
+	f := h.current()
+	if f.Delay > 0 {
+		time.Sleep(f.Delay)
+	}
+	header := w.Header()
+	header.Set("content-type", "application/json")
+	header.Set("x-version", h.version)
+	header.Set("x-pod", h.pod)
+	body := map[string]any{"version": h.version, "pod": h.pod, "path": r.URL.Path, "protocol": r.Proto}
+	if rand.Float64() < f.Errors {
+		w.WriteHeader(http.StatusInternalServerError)
+		body["error"] = "this version fails now and then"
+	}
+	// Who hung up is not told.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func (h *shop) showFault(w http.ResponseWriter, _ *http.Request) {
+	f := h.current()
+	fmt.Fprintf(w, "errors=%g&delay=%s\n", f.Errors, f.Delay)
+}
+
+// setFault changes what the query names: POST /fault?errors=0.2&delay=50ms.
+func (h *shop) setFault(w http.ResponseWriter, r *http.Request) {
+	f, query := h.current(), r.URL.Query()
+	var err error
+	if query.Has("errors") {
+		f.Errors, err = parseRate(query.Get("errors"))
+	}
+	if err == nil && query.Has("delay") {
+		f.Delay, err = parseDelay(query.Get("delay"))
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	h.mu.Lock()
+	h.fault = f
+	h.mu.Unlock()
+	h.showFault(w, r)
+}
