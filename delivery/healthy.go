@@ -182,10 +182,12 @@ func (p *pass) keepHeld() bool {
 	if !p.fallback() {
 		return false
 	}
-	if !p.held() {
-		p.act(Action{Kind: Hold, Object: p.Deployment.Name, Why: "no policy would hold a changed template"})
+	if p.held() && p.Deployment.Paused {
+		return p.idle()
 	}
-	return p.idle()
+	p.wait(v1alpha1.ReasonHealthy, "pausing the Deployment, for no policy would hold a changed template")
+	p.act(Action{Kind: Hold, Object: p.Deployment.Name, Why: "no policy would hold a changed template"})
+	return true
 }
 
 // fallback says that the controller holds in the policies' place.

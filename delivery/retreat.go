@@ -99,9 +99,6 @@ func (p *pass) retreated() bool {
 	case p.rec.Then != v1alpha1.ThenRolledBack || p.Deployment.Template != p.rec.CanaryTemplate:
 		return p.startOver(1)
 	}
-	if p.unpinAll("only stable has pods") {
-		return true
-	}
 	return p.become(v1alpha1.StageRolledBack, func(r *v1alpha1.Record) {
 		was := *r
 		clearDelivery(r)

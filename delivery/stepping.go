@@ -42,14 +42,15 @@ func (p *pass) canaryThere() bool {
 	return p.createCanary()
 }
 
-// fewerSteps goes on to the whole weight when the step that is gone through was
-// removed from the spec.
+// fewerSteps makes a step that was removed from the spec the whole weight that
+// comes after the last one. Nothing else changes: the weight that the proxies have
+// must still be judged before more follows.
 func (p *pass) fewerSteps() bool {
 	whole := int32(len(p.steps())) + 1
 	if p.rec.Step <= whole {
 		return false
 	}
-	return p.startStep(whole)
+	return p.write(func(r *v1alpha1.Record) { r.Step = whole })
 }
 
 // lower writes a weight that an edited spec made smaller, at once: towards stable

@@ -1,0 +1,361 @@
+package delivery
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+// oracle is what the invariants are judged by: facts of the world, remembered
+// apart from what the decisions remember.
+type oracle struct {
+	// judged is the last answer of each check that reached the controller, with the
+	// time it is about; failing counts the numbers out of range per revision.
+	judged  map[string]Sample
+	failing map[string]int
+	// unweighted is when a revision last lost its weight in the record, listening
+	// since when the present controller has run.
+	unweighted map[string]time.Time
+	listening  time.Time
+	// odd says that a fault was injected against which no invariant is promised
+	// while it lasts: somebody took the hold or the pin away.
+	odd bool
+}
+
+func (w *world) record() *v1alpha1.Record {
+	if w.ro == nil {
+		return nil
+	}
+	return w.ro.Status.Record
+}
+
+// heard notes what the controller has taken into its status.
+func (w *world) heard(samples []Sample) {
+	if w.facts.judged == nil {
+		w.facts.judged = map[string]Sample{}
+	}
+	if w.facts.failing == nil {
+		w.facts.failing = map[string]int{}
+	}
+	for _, s := range samples {
+		w.facts.judged[s.Check] = s
+		if s.Outcome == Number && s.Value > 0.01 {
+			w.facts.failing[s.Revision]++
+		}
+	}
+}
+
+// checkRecord judges a transition.
+func (w *world) checkRecord(o *Observation, was, next *v1alpha1.Record) {
+	if w.facts.unweighted == nil {
+		w.facts.unweighted = map[string]time.Time{}
+	}
+	if was != nil {
+		for _, r := range []string{was.Canary, was.Stable, was.Old} {
+			if r != "" && w.weighted(was, r) && !w.weighted(next, r) {
+				w.facts.unweighted[r] = w.now
+			}
+		}
+	}
+	if next == nil {
+		return
+	}
+	if next.Weight < 0 || next.Weight > max(next.Total, 0) || (next.Weight > 0 && next.Capacity < 1) {
+		w.violated("I1", fmt.Sprintf("weight %d of %d with capacity %d", next.Weight, next.Total, next.Capacity))
+	}
+	if was == nil {
+		return
+	}
+	if next.Weight > was.Weight {
+		w.checkRise(o, was, next)
+	}
+	if was.Stage == v1alpha1.StageStepping && next.Stage == v1alpha1.StageStepping && next.Step > was.Step {
+		w.checkAdvance(was)
+	}
+	if next.Stage == v1alpha1.StagePinning && (was.Weight != was.Total || !w.allAcked()) {
+		w.violated("I5", "promotion begins before all proxies have the whole weight")
+	}
+	if next.Stage == v1alpha1.StageRetreating && next.Reason == EventCheckFailed && w.facts.failing[was.Canary] == 0 {
+		w.violated("I6", "a check failed without a failed measurement")
+	}
+	if next.Stage == v1alpha1.StageRetreating && was.Stage == v1alpha1.StageRestoring {
+		w.violated("I7", "a retreat after everything was given back")
+	}
+}
+
+func (w *world) weighted(r *v1alpha1.Record, revision string) bool {
+	switch {
+	case r == nil:
+		return true
+	case revision == r.Canary:
+		return r.Weight > 0
+	case revision == r.Stable:
+		return r.Canary == "" || r.Weight < r.Total
+	}
+	return false
+}
+
+func (w *world) allAcked() bool {
+	if w.ro.Spec.Acks.OnTimeout == v1alpha1.AckTimeoutContinue {
+		return true
+	}
+	for _, p := range w.proxies {
+		if p.present && (p.acked == nil || w.published == nil || *p.acked != *w.published) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) checkRise(o *Observation, was, next *v1alpha1.Record) {
+	canary := slices.IndexFunc(o.ReplicaSets, func(r ReplicaSet) bool { return r.Revision == next.Canary })
+	switch {
+	case was.Stage != v1alpha1.StageStepping:
+		w.violated("I3", "the weight rises in stage "+string(was.Stage))
+	case !w.allAcked():
+		w.violated("I3", "the weight rises before the last one is acked by all")
+	case o.Rollout.Spec.Paused:
+		w.violated("I3", "the weight rises while the Rollout is paused")
+	case o.Refused != nil || o.Service == nil:
+		w.violated("I3", "the weight rises while nothing may move")
+	case o.Proxies.Connected == 0:
+		w.violated("I3", "the weight rises with no proxy connected")
+	case canary < 0 || o.ReplicaSets[canary].Available < share(int64(o.Deployment.Replicas), int64(next.Weight), int64(next.Total)) && o.Rollout.Spec.Strategy.Canary.Steps[0].Replicas == nil:
+		w.violated("I3", "the weight rises before the canary can carry it")
+	case next.Capacity > o.ReplicaSets[canary].Available:
+		w.violated("I3", "pods are counted on that are not available")
+	}
+}
+
+// checkAdvance: without a verdict nothing advances.
+func (w *world) checkAdvance(was *v1alpha1.Record) {
+	if was.AckedAt == nil {
+		w.violated("I3", "a step ends that was not acked")
+		return
+	}
+	if !w.allAcked() {
+		w.violated("I3", "a step ends while a proxy has not acked")
+	}
+	if was.Weight == 0 || was.Step > int32(len(w.ro.Spec.Strategy.Canary.Steps)) {
+		return
+	}
+	for _, c := range checksSpec(w.ro) {
+		s := w.facts.judged[c.Name]
+		if !c.DryRun && (s.Outcome != Number || s.Value > 0.01 || s.Step != was.Step || s.Revision != was.Canary || s.At.Before(was.AckedAt.Time)) {
+			w.violated("I6", fmt.Sprintf("step %d ends while check %s said %+v", was.Step, c.Name, s))
+		}
+	}
+	pause := w.ro.Spec.Strategy.Canary.Steps[was.Step-1].Pause
+	switch {
+	case pause == nil:
+	case pause.Duration == nil:
+		if !strings.HasSuffix(w.ro.Annotations[v1alpha1.AnnotationPromote], fmt.Sprintf("%s/%d", was.Canary, was.Step)) {
+			w.violated("I3", "an endless pause ends by itself")
+		}
+	case w.now.Sub(was.AckedAt.Time) < pause.Duration.Duration:
+		w.violated("I3", "a pause is cut short")
+	}
+}
+
+// checkScale judges a size that the controller writes.
+func (w *world) checkScale(r *replicaSet, n int32) {
+	rec := w.record()
+	if n >= r.Replicas || rec == nil || w.d.Replicas == 0 && r.Replicas == 0 {
+		return
+	}
+	if n > 0 && r.Revision == rec.Canary {
+		return // smaller, but still there to serve
+	}
+	w.checkUnrouted(r, "is made smaller")
+	if rec.Stage == v1alpha1.StageRetreating && w.d.Replicas > 0 && w.cache.ready(rec.Stable) == 0 && w.cache.ready(r.Revision) > 0 {
+		w.violated("I2", r.Name+" is all that serves, and is taken away")
+	}
+	if rec.Stage == v1alpha1.StageWarm && r.Replicas-n > max(1, (w.d.Replicas+3)/4) && !w.odd() {
+		w.violated("I4", fmt.Sprintf("%s goes from %d to %d at once", r.Name, r.Replicas, n))
+	}
+}
+
+// checkUnrouted: pods of a revision are never removed while any proxy may still
+// route to it, up to acks.timeout.
+func (w *world) checkUnrouted(r *replicaSet, what string) {
+	since := latest(w.facts.unweighted[r.Revision], w.facts.listening)
+	if w.now.Sub(since) >= w.ro.Spec.Acks.Timeout.Duration {
+		return
+	}
+	for _, p := range w.proxies {
+		if (p.present || p.connected) && p.may(r.Revision) {
+			w.violated("I4", fmt.Sprintf("%s %s while %s may route to it", r.Name, what, p.name))
+		}
+	}
+}
+
+// checkOwner judges a change of a ReplicaSet's owner by the controller.
+func (w *world) checkOwner(r *replicaSet, to Owner) {
+	rec := w.record()
+	if rec == nil {
+		return
+	}
+	owned := slices.DeleteFunc(slices.Clone(w.rss), func(r *replicaSet) bool { return r.Owner != OwnerDeployment })
+	switch {
+	case to == OwnerHolder && r.Revision == rec.Stable && rec.Stage == v1alpha1.StageHandingOver:
+		canary := w.rs(rec.Canary)
+		switch {
+		case len(owned) != 1 || owned[0] != r:
+			w.violated("I5", "a handover starts while the Deployment owns more than stable")
+		case w.d.Hold == "" || canary == nil || w.d.Template != canary.Template:
+			w.violated("I5", "a handover starts with another template than the canary's")
+		case rec.Weight != rec.Total || !w.allAcked():
+			w.violated("I5", "a handover starts before everything is acked on the canary")
+		}
+	case to == OwnerHolder && r.Revision == rec.Stable:
+		w.violated("I5", "stable is parked in stage "+string(rec.Stage))
+	case to == OwnerDeployment && r.Revision == rec.Canary && rec.Stage == v1alpha1.StageHandingOver:
+		if len(owned) > 0 && !w.odd() {
+			w.violated("I5", "the Deployment owns "+owned[0].Name+" in the gap of the handover")
+		}
+	case to == OwnerDeployment && r.Replicas+int32(len(r.pods)) > 0 && r.Revision != rec.Stable:
+		w.violated("I5", r.Name+" is given back while it has pods")
+	}
+}
+
+// checkDeploymentWrite: a hold ends only when the template is stable's, or the
+// Rollout lets go.
+func (w *world) checkDeploymentWrite(_ *Observation, a *Action) {
+	rec := w.record()
+	stable := (*replicaSet)(nil)
+	if rec != nil {
+		stable = w.rs(rec.Stable)
+	}
+	switch a.Kind {
+	case Release:
+		if stable == nil || stable.Template != w.d.Template {
+			w.violated("I10", "a hold is released with another template than stable's")
+		}
+		if rec.Stage != v1alpha1.StageHealthy && rec.Stage != v1alpha1.StageRestoring {
+			w.violated("I10", "a hold is released in stage "+string(rec.Stage))
+		}
+		for _, r := range w.rss {
+			if r.Owner == OwnerHolder {
+				w.violated("I10", "a hold is released before "+r.Name+" is back")
+			}
+		}
+	case LetGo:
+		if rec != nil && rec.Then != v1alpha1.ThenDetach && stable != nil {
+			w.violated("I10", "the Deployment is let go in stage "+string(rec.Stage))
+		}
+	}
+}
+
+// checkPin: clients outside the mesh never reach a canary pod while stable has a
+// ready endpoint, before the promotion.
+func (w *world) checkPin(s *service, revision string) {
+	rec := w.record()
+	if rec == nil || revision != rec.Canary || rec.Stage == v1alpha1.StagePinning || rec.Stage == v1alpha1.StageHandingOver {
+		return
+	}
+	if w.cache.ready(rec.Stable) > 0 {
+		w.violated("I8", "Service "+s.Name+" is pinned to the canary while stable is ready")
+	}
+}
+
+// checkFirstPod is asked when a ReplicaSet gets a pod: the canary's first one must
+// find every Service pinned, and the Deployment owning stable only.
+func (w *world) checkFirstPod(r *replicaSet) {
+	rec := w.record()
+	if rec == nil || r.Owner != OwnerHolder || r.Revision != rec.Canary || len(r.pods) > 0 || w.odd() {
+		return
+	}
+	for _, s := range w.svcs {
+		if s.Key != rec.Stable && w.ready(rec.Stable) > 0 && w.cache.ready(rec.Stable) > 0 && rec.Stage != v1alpha1.StagePinning && rec.Stage != v1alpha1.StageHandingOver {
+			w.violated("I8", "a canary pod starts while Service "+s.Name+" is not pinned to stable")
+		}
+	}
+	for _, x := range w.rss {
+		if x.Owner == OwnerDeployment && x.Revision != rec.Stable {
+			w.violated("I5", "a canary pod starts while the Deployment owns "+x.Name)
+		}
+	}
+}
+
+// checkPlainRollout is asked when the Deployment makes a ReplicaSet by itself.
+func (w *world) checkPlainRollout(revision string) {
+	rec := w.record()
+	if rec == nil || !w.policies.Hold || w.d.BreakGlass || rec.Then == v1alpha1.ThenDetach || w.odd() || w.d.Rollout == "" {
+		return
+	}
+	if stable := w.rs(rec.Stable); stable != nil && stable.Template != w.d.Template {
+		w.violated("I10", "the Deployment starts "+revision+" by itself")
+	}
+}
+
+// checkKeptByDeployment is asked when the Deployment scales: while it is held it
+// takes no pods from what serves.
+func (w *world) checkKeptByDeployment(r *replicaSet, n int32) {
+	rec := w.record()
+	if rec == nil || w.d.Hold == "" || n >= r.Replicas || n == w.d.Replicas || w.odd() {
+		return
+	}
+	w.violated("I5", fmt.Sprintf("the held Deployment scales %s to %d", r.Name, n))
+}
+
+func (w *world) odd() bool { return w.facts.odd }
+
+// checkHealthy: when nothing is on its way, Deployment and Services are as the
+// user wrote them, but for the label.
+func (w *world) checkHealthy() {
+	if w.d == nil {
+		return
+	}
+	if w.policies.Hold && (w.d.Hold != "" || w.d.Paused != w.userPaused) {
+		w.violated("I12", fmt.Sprintf("Healthy, but hold %q, paused %v", w.d.Hold, w.d.Paused))
+	}
+	for _, s := range w.svcs {
+		if s.Pin != "" || s.Key != "" {
+			w.violated("I12", "Healthy, but Service "+s.Name+" is pinned")
+		}
+	}
+	if w.holder != nil {
+		w.violated("I12", "Healthy, but there is a holder")
+	}
+	for _, r := range w.rss {
+		if r.Owner != OwnerDeployment || r.RevisionNumber == 0 {
+			w.violated("I12", fmt.Sprintf("Healthy, but %s is owned by %d, revision number %d", r.Name, r.Owner, r.RevisionNumber))
+		}
+	}
+}
+
+// checkQuiet judges a world in which nothing happens any more: a pinned Service
+// has a ready endpoint if any revision has one, and what waits says for what.
+func (w *world) checkQuiet(plan *Plan) {
+	rec := w.record()
+	if rec == nil {
+		return
+	}
+	anyReady := false
+	for _, r := range w.rss {
+		_, n := r.living()
+		anyReady = anyReady || n > 0
+	}
+	for _, s := range w.svcs {
+		if anyReady && len(s.Endpoints) == 0 {
+			w.violated("I11", "Service "+s.Name+" has no endpoint, but there are ready pods")
+		}
+	}
+	if w.ready(rec.Stable) > 0 && rec.Stage == v1alpha1.StageStepping && !w.odd() {
+		for _, s := range w.svcs {
+			if s.Key != rec.Stable {
+				w.violated("I8", "Service "+s.Name+" is not pinned to stable")
+			}
+		}
+	}
+	if plan.Status.Message == "" {
+		w.violated("I9", "no word about what is waited for in stage "+string(rec.Stage))
+	}
+	unbounded := plan.Status.Phase == v1alpha1.PhaseHealthy || plan.Status.Phase == v1alpha1.PhaseRolledBack || plan.Status.Phase == v1alpha1.PhasePaused
+	if plan.RequeueAt.IsZero() && !unbounded && len(plan.Measure) == 0 && rec.Stage == v1alpha1.StageStepping {
+		w.violated("I9", "a wait without a deadline: "+plan.Status.Message)
+	}
+}

@@ -1,0 +1,470 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+type (
+	timeDuration = time.Duration
+	timeTime     = time.Time
+)
+
+var (
+	errConflict = errors.New("conflict")
+	errGone     = errors.New("not found")
+)
+
+// cache is what the controller has seen of the world, each object at some time.
+type cache struct {
+	ro     *v1alpha1.Rollout
+	roRV   int
+	recRV  int
+	d      *deployment
+	rss    []*replicaSet
+	holder *holder
+	svcs   []*service
+}
+
+func (c *cache) ready(revision string) int32 {
+	for _, r := range c.rss {
+		if r.Revision == revision {
+			_, n := r.living()
+			return n
+		}
+	}
+	return 0
+}
+
+// see brings one kind of object in the cache up to date; there are four.
+func (w *world) see(kind int) {
+	switch kind {
+	case 0:
+		w.cache.ro, w.cache.roRV, w.cache.recRV = nil, w.roRV, w.recRV
+		if w.ro != nil {
+			w.cache.ro = w.ro.DeepCopy()
+		}
+	case 1:
+		w.cache.d, w.cache.holder = nil, nil
+		if w.d != nil {
+			d := *w.d
+			w.cache.d = &d
+		}
+		if w.holder != nil {
+			h := *w.holder
+			w.cache.holder = &h
+		}
+	case 2:
+		w.cache.rss = w.cache.rss[:0:0]
+		for _, r := range w.rss {
+			c := *r
+			c.pods = slices.Clone(r.pods)
+			w.cache.rss = append(w.cache.rss, &c)
+		}
+	case 3:
+		w.cache.svcs = w.cache.svcs[:0:0]
+		for _, s := range w.svcs {
+			c := *s
+			c.Endpoints = slices.Clone(s.Endpoints)
+			w.cache.svcs = append(w.cache.svcs, &c)
+		}
+	}
+}
+
+func (w *world) seeAll() {
+	for kind := range 4 {
+		w.see(kind)
+	}
+}
+
+// observe is what the shell gathers, from the cache.
+func (w *world) observe() Observation {
+	c := &w.cache
+	o := Observation{
+		Now: w.now, Rollout: c.ro, Refused: w.refused, Policies: w.policies,
+		Autoscaled: w.autoscaled, NamespaceTerminating: w.terminating,
+		Samples: w.samples,
+	}
+	w.samples = nil
+	name, service := c.ro.Spec.WorkloadRef.Name, c.ro.Spec.ServiceRef.Name
+	if rec := c.ro.Status.Record; rec != nil {
+		name, service = rec.Workload, rec.Service
+	}
+	if c.d != nil && c.d.Name == name {
+		d := c.d.Deployment
+		d.ResourceVersion = strconv.Itoa(c.d.rv)
+		o.Deployment = &d
+	}
+	for _, r := range c.rss {
+		x := r.ReplicaSet
+		x.ResourceVersion, x.Observed = strconv.Itoa(r.rv), r.observed == r.generation
+		x.Pods = int32(len(r.pods))
+		_, x.Ready = r.living()
+		o.ReplicaSets = append(o.ReplicaSets, x)
+	}
+	if c.holder != nil {
+		h := c.holder.Holder
+		h.ResourceVersion = strconv.Itoa(c.holder.rv)
+		o.Holder = &h
+	}
+	for _, s := range c.svcs {
+		x := s.Service
+		x.ResourceVersion = strconv.Itoa(s.rv)
+		if s.Name == service {
+			o.Service = &x
+		} else {
+			o.OtherServices = append(o.OtherServices, x)
+		}
+	}
+	o.Proxies = w.observeProxies()
+	return o
+}
+
+func (w *world) observeProxies() Proxies {
+	x := Proxies{Current: w.renderedRV == w.cache.recRV && w.published != nil}
+	pub := w.published
+	if pub != nil {
+		x.Published = []string{pub.stable}
+		x.Effective, x.Agreed = pub.weight, pub.weight
+		for _, r := range []string{pub.canary, pub.old} {
+			if r != "" {
+				x.Published = append(x.Published, r)
+			}
+		}
+	}
+	may := map[string]bool{}
+	for _, p := range w.proxies {
+		if !p.present && !p.connected {
+			continue
+		}
+		x.Expected++
+		for _, r := range append([]*route{p.acked, p.sent}, publishedTo(p, pub)) {
+			if r != nil {
+				may[r.stable] = may[r.stable] || r.share(r.stable) > 0
+				may[r.canary] = may[r.canary] || r.share(r.canary) > 0
+			}
+		}
+		if p.connected {
+			x.Connected++
+		}
+		switch {
+		case pub != nil && p.connected && p.acked != nil && *p.acked == *pub:
+			x.Acked++
+			continue
+		case pub != nil && p.rejected != nil && *p.rejected == *pub:
+			x.Rejected++
+			x.RejectedBy, x.Error = p.name, "no such thing as "+p.rejects
+		}
+		x.Silent = append(x.Silent, p.name)
+		if x.PendingSince.IsZero() || (!p.pendingSince.IsZero() && p.pendingSince.Before(x.PendingSince)) {
+			x.PendingSince = p.pendingSince
+		}
+		x.Agreed = min(x.Agreed, p.acked.share(p.acked.canaryName()))
+	}
+	for r, is := range may {
+		if is && r != "" {
+			x.MayRoute = append(x.MayRoute, r)
+		}
+	}
+	slices.Sort(x.MayRoute)
+	return x
+}
+
+func publishedTo(p *proxy, pub *route) *route {
+	if p.connected {
+		return nil
+	}
+	return pub
+}
+
+func (r *route) canaryName() string {
+	if r == nil {
+		return ""
+	}
+	return r.canary
+}
+
+// writeStatus writes what a plan says, under the optimistic lock.
+func (w *world) writeStatus(o *Observation, plan *Plan) error {
+	if w.ro == nil {
+		return errGone
+	}
+	if w.cache.roRV != w.roRV {
+		return errConflict
+	}
+	w.heard(o.Samples)
+	was, next := w.ro.Status.Record, plan.Status.Record
+	w.traceStatus(&w.ro.Status, &plan.Status)
+	w.ro.Status = *plan.Status.DeepCopy()
+	w.roRV = w.next()
+	if !sameRecord(was, next) {
+		w.checkRecord(o, was, next)
+		w.recRV = w.roRV
+	}
+	w.see(0)
+	return nil
+}
+
+func sameRecord(a, b *v1alpha1.Record) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	same := sameTime(x.AckedAt, y.AckedAt) && sameTime(x.ScaledAt, y.ScaledAt)
+	x.AckedAt, x.ScaledAt, y.AckedAt, y.ScaledAt = nil, nil, nil, nil
+	return same && x == y
+}
+
+func sameTime(a, b *metav1.MicroTime) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Equal(b))
+}
+
+// do carries out one action on the object that was judged.
+func (w *world) do(o *Observation, a *Action) error {
+	w.trace("crossfade", describe(a))
+	switch a.Kind {
+	case AddFinalizer, RemoveFinalizer:
+		return w.doFinalizer(o, a)
+	case LabelDeployment, LetGo, Hold, Release:
+		return w.doDeployment(o, a)
+	case LabelService, UnlabelService, Pin, Unpin:
+		return w.doService(o, a)
+	case CreateHolder:
+		return w.doCreateHolder(o)
+	case DeleteHolder:
+		return w.doDeleteHolder(o)
+	case CreateCanary:
+		return w.doCreateCanary(o, a)
+	case Park, GiveBack, Scale, SetMinReady, DeleteReplicaSet:
+		return w.doReplicaSet(o, a)
+	case Swap:
+		if err := w.changeOwner(o, a.Object, OwnerHolder, 0); err != nil {
+			return err
+		}
+		return errHalf
+	case Join:
+		return w.changeOwner(o, a.Object, OwnerDeployment, a.RevisionNumber)
+	}
+	return fmt.Errorf("unknown kind %s", a.Kind)
+}
+
+// errHalf says that a Swap has done the first of its two writes.
+var errHalf = errors.New("half of a swap")
+
+func describe(a *Action) string {
+	s := fmt.Sprintf("%s %s", a.Kind, a.Object)
+	switch a.Kind {
+	case Scale:
+		s += fmt.Sprintf(" to %d", a.Replicas)
+	case SetMinReady:
+		s += fmt.Sprintf(" to %ds", a.Seconds)
+	case Pin:
+		s += " to " + a.Revision
+	case Swap:
+		s += fmt.Sprintf(" for %s as revision %d", a.Joins, a.RevisionNumber)
+	case Join:
+		s += fmt.Sprintf(" as revision %d", a.RevisionNumber)
+	}
+	if a.Direct {
+		s += " directly"
+	}
+	return s + " (" + a.Why + ")"
+}
+
+func (w *world) doFinalizer(_ *Observation, a *Action) error {
+	if w.ro == nil || w.roRV != w.cache.roRV {
+		return errConflict
+	}
+	w.roRV = w.next()
+	if a.Kind == AddFinalizer {
+		w.ro.Finalizers = []string{v1alpha1.Finalizer}
+		w.see(0)
+		return nil
+	}
+	w.ro.Finalizers = nil
+	if !w.ro.DeletionTimestamp.IsZero() {
+		w.ro = nil
+		w.trace("kubernetes", "the Rollout is gone")
+	}
+	w.see(0)
+	return nil
+}
+
+func (w *world) doDeployment(o *Observation, a *Action) error {
+	if w.d == nil || o.Deployment.ResourceVersion != strconv.Itoa(w.d.rv) {
+		return errConflict
+	}
+	d := w.d
+	w.checkDeploymentWrite(o, a)
+	release := func() {
+		if d.Hold == "running" {
+			d.Paused = false
+		}
+		if d.Hold != "" {
+			d.Generation++
+		}
+		d.Hold = ""
+	}
+	switch a.Kind {
+	case LabelDeployment:
+		d.Rollout = o.Rollout.Name
+	case LetGo:
+		d.Rollout = ""
+		release()
+	case Release:
+		release()
+	default:
+		if d.Hold == "" {
+			d.Hold = "running"
+			if d.Paused {
+				d.Hold = "paused"
+			}
+		}
+		d.Paused = true
+		d.Generation++
+	}
+	d.rv = w.next()
+	return nil
+}
+
+func (w *world) doService(o *Observation, a *Action) error {
+	i := slices.IndexFunc(w.svcs, func(s *service) bool { return s.Name == a.Object })
+	if i < 0 {
+		return errGone
+	}
+	s := w.svcs[i]
+	if judged := judgedService(o, a.Object); judged == nil || judged.ResourceVersion != strconv.Itoa(s.rv) {
+		return errConflict
+	}
+	switch a.Kind {
+	case LabelService:
+		s.Rollout = o.Rollout.Name
+	case UnlabelService:
+		s.Rollout, s.Pin, s.Key = "", "", ""
+	case Pin:
+		w.checkPin(s, a.Revision)
+		s.Pin = a.Revision
+		if (w.policies.Pin && s.Rollout != "") || a.Direct {
+			s.Key = a.Revision
+		}
+	default:
+		s.Pin = ""
+		if w.policies.Pin || a.Direct {
+			s.Key = ""
+		}
+	}
+	s.rv = w.next()
+	return nil
+}
+
+func judgedService(o *Observation, name string) *Service {
+	if o.Service != nil && o.Service.Name == name {
+		return o.Service
+	}
+	for i := range o.OtherServices {
+		if o.OtherServices[i].Name == name {
+			return &o.OtherServices[i]
+		}
+	}
+	return nil
+}
+
+func (w *world) doCreateHolder(o *Observation) error {
+	if w.holder == nil && w.d != nil {
+		w.holder = &holder{Holder: Holder{Name: o.Deployment.Name + "-crossfade", UID: w.uid(), Deployment: o.Deployment.UID}, rv: w.next()}
+	}
+	return nil
+}
+
+// doDeleteHolder lets the garbage collector take what the holder still owns.
+func (w *world) doDeleteHolder(*Observation) error {
+	for _, r := range slices.Clone(w.rss) {
+		if r.Owner == OwnerHolder {
+			w.violated("I5", "the holder is deleted while it owns "+r.Name)
+			w.remove(r)
+		}
+	}
+	w.holder = nil
+	return nil
+}
+
+func (w *world) doCreateCanary(o *Observation, a *Action) error {
+	if w.d == nil || w.holder == nil {
+		return errGone
+	}
+	if slices.ContainsFunc(w.rss, func(r *replicaSet) bool { return r.Name == a.Object }) {
+		return nil
+	}
+	w.rss = append(w.rss, &replicaSet{
+		ReplicaSet: ReplicaSet{
+			Name: a.Object, UID: w.uid(), Revision: a.Revision, Template: o.Deployment.Template, Owner: OwnerHolder,
+			MinReadySeconds: o.Deployment.MinReadySeconds, Created: w.now,
+		},
+		rv: w.next(), generation: 1,
+	})
+	return nil
+}
+
+func (w *world) doReplicaSet(o *Observation, a *Action) error {
+	switch a.Kind {
+	case Park:
+		return w.changeOwner(o, a.Object, OwnerHolder, 0)
+	case GiveBack:
+		return w.changeOwner(o, a.Object, OwnerDeployment, 0)
+	}
+	r, err := w.judgedRS(o, a.Object)
+	if err != nil {
+		return err
+	}
+	switch a.Kind {
+	case DeleteReplicaSet:
+		if len(r.pods) > 0 {
+			w.violated("I4", r.Name+" is deleted while it has pods")
+		}
+		w.remove(r)
+	case SetMinReady:
+		r.MinReadySeconds = a.Seconds
+		r.generation++
+	default:
+		w.checkScale(r, a.Replicas)
+		r.Replicas = a.Replicas
+		r.generation++
+	}
+	r.rv = w.next()
+	return nil
+}
+
+func (w *world) judgedRS(o *Observation, name string) (*replicaSet, error) {
+	i := slices.IndexFunc(w.rss, func(r *replicaSet) bool { return r.Name == name })
+	if i < 0 {
+		return nil, errGone
+	}
+	j := slices.IndexFunc(o.ReplicaSets, func(r ReplicaSet) bool { return r.Name == name })
+	if j < 0 || o.ReplicaSets[j].ResourceVersion != strconv.Itoa(w.rss[i].rv) {
+		return nil, errConflict
+	}
+	return w.rss[i], nil
+}
+
+func (w *world) changeOwner(o *Observation, name string, to Owner, number int64) error {
+	r, err := w.judgedRS(o, name)
+	if err != nil {
+		return err
+	}
+	w.checkOwner(r, to)
+	if to == OwnerHolder && w.holder == nil {
+		return errGone
+	}
+	r.Owner, r.rv = to, w.next()
+	if number > 0 {
+		r.RevisionNumber = number
+	}
+	return nil
+}
