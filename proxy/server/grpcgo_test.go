@@ -63,15 +63,6 @@ func call(ctx context.Context, c healthpb.HealthClient) (string, error) {
 	return from.Addr.String(), nil
 }
 
-// current waits until the only proxy has acked what is published.
-func current(t testing.TB, s *Server) {
-	t.Helper()
-	await(t, s, "acked", func() bool {
-		acks := s.ServiceAcks(meshService)
-		return len(acks) == 1 && acks[0].Current
-	})
-}
-
 // TestWeightsWithGRPC lets an independent implementation judge the weights: the xDS client of grpc-go, which speaks
 // state-of-the-world.
 func TestWeightsWithGRPC(t *testing.T) {

@@ -129,3 +129,12 @@ func connectionManager(t testing.TB) *anypb.Any {
 	}
 	return manager
 }
+
+// current waits until the only proxy has acked what is published.
+func current(t testing.TB, s *Server) {
+	t.Helper()
+	await(t, s, "acked", func() bool {
+		acks := s.ServiceAcks(meshService)
+		return len(acks) == 1 && acks[0].Current
+	})
+}
