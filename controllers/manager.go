@@ -32,7 +32,6 @@ import (
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/server"
-	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
 // Options are the administrator's choices.
@@ -122,7 +121,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		},
 	}
 	mesh := &meshLoop{
-		cache: mgr.GetClient(), options: o.Proxy, translate: xds.NewTranslator(), publish: xdsServer, world: w,
+		cache: mgr.GetClient(), options: o.Proxy, publish: xdsServer, world: w,
 		statuses: &gatewayStatuses{client: mgr.GetClient(), now: o.Now}, wake: waker,
 	}
 	if err := mgr.Add(ackPump{server: xdsServer, mapper: mapper{cache: mgr.GetClient()}, meters: meters, wake: waker}); err != nil {
@@ -155,6 +154,7 @@ func setupRollouts(mgr ctrl.Manager, l *rolloutLoop, wake <-chan event.GenericEv
 	if workers == 0 {
 		workers = defaultWorkers
 	}
+	warm := true // A standby fills its caches, so that taking over takes no list of the cluster.
 	m := mapper{cache: mgr.GetClient()}
 	b := ctrl.NewControllerManagedBy(mgr).Named("rollout").
 		For(&v1alpha1.Rollout{}).
@@ -167,7 +167,7 @@ func setupRollouts(mgr ctrl.Manager, l *rolloutLoop, wake <-chan event.GenericEv
 		Watches(&discoveryv1.EndpointSlice{}, on(m.slice)).
 		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, on(m.autoscaler)).
 		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers})
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, EnableWarmup: &warm})
 	// On a cluster before 1.36 these kinds do not exist; the probe says then that
 	// nothing is held.
 	for _, policy := range []client.Object{&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{}} {
@@ -192,7 +192,8 @@ func setupMesh(mgr ctrl.Manager, l *meshLoop) error {
 	whole := on(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "mesh"}}}
 	})
-	b := ctrl.NewControllerManagedBy(mgr).Named("mesh")
+	warm := true
+	b := ctrl.NewControllerManagedBy(mgr).Named("mesh").WithOptions(controller.Options{EnableWarmup: &warm})
 	for _, kind := range []client.Object{
 		&v1alpha1.Rollout{}, &corev1.Service{}, &corev1.Pod{}, &corev1.Namespace{},
 		&gatewayv1.GatewayClass{}, &gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1.ReferenceGrant{},

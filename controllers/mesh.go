@@ -3,13 +3,13 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -28,14 +28,13 @@ type publisher interface {
 type meshLoop struct {
 	cache     client.Reader
 	options   proxy.Options
-	translate *xds.Translator
 	publish   publisher
 	world     *world
 	statuses  *gatewayStatuses
-	meters    *meters
+	// last is what was published last; what has not changed is taken from it.
+	last *xds.World
 	// wake tells Rollouts that what is published for them has changed.
 	wake func(types.NamespacedName)
-	now  func() time.Time
 }
 
 // Reconcile builds and publishes the world. Its request is always the same one,
@@ -46,7 +45,11 @@ func (l *meshLoop) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, 
 		return ctrl.Result{}, err
 	}
 	out := proxy.Build(in)
-	for view, snapshot := range l.translate.Translate(out.Config) {
+	l.last = xds.Translate(l.last, out.Config)
+	for _, problem := range l.last.Problems {
+		log.FromContext(ctx).Info("Left out what a proxy would refuse", "problem", problem)
+	}
+	for view, snapshot := range l.last.Snapshots {
 		l.publish.Publish(view, snapshot)
 	}
 	for _, key := range l.world.published(in.Rollouts, out) {

@@ -141,7 +141,7 @@ func summarise(rendered rendering, nodes []string, connected map[string]server.S
 				may[r] = true
 			}
 		}
-		share := int32(math.Round(ack.AckedShare(rendered.canary) * float64(rendered.Total)))
+		share := int32(math.Round(ack.LowestShare(rendered.canary) * float64(rendered.Total)))
 		if agreed < 0 || share < agreed {
 			agreed = share
 		}
