@@ -47,7 +47,7 @@ func (v *invocation) ensure(ctx context.Context, names []string) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	if err := checkBuild(v.root); err != nil {
+	if err := checkBuild(ctx, v.root); err != nil {
 		return err
 	}
 	missingNames := make([]string, len(missing))
@@ -58,9 +58,18 @@ func (v *invocation) ensure(ctx context.Context, names []string) error {
 	return parts.Build(ctx, v.root, missing, v.out)
 }
 
-func checkBuild(root layout.Root) error {
+func checkBuild(ctx context.Context, root layout.Root) error {
 	if err := machine.CheckArchitecture(); err != nil {
 		return err
 	}
-	return machine.CheckDisk(root.Local(), buildDisk)
+	folders, err := parts.Folders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, folder := range append(folders, root.Local()) {
+		if err := machine.CheckDisk(folder, buildDisk); err != nil {
+			return err
+		}
+	}
+	return nil
 }

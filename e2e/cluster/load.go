@@ -22,7 +22,7 @@ func load(ctx context.Context, v *invocation) error {
 		return err
 	}
 	if v.flags.NArg() == 0 {
-		return errors.New("load needs image archives: load [-instance N] ARCHIVE...")
+		return errors.New("load needs image archives: load [-instance N] ARCHIVE [ARCHIVE]")
 	}
 	if err := machine.CheckRoot(); err != nil {
 		return err

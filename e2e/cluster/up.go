@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"text/template"
 	"time"
 
@@ -127,7 +129,7 @@ func (s *starter) up(ctx context.Context) error {
 		return err
 	}
 	if err := s.await(ctx); err != nil {
-		return fmt.Errorf("%w\nthe logs are in %s; `up` again cleans up and starts anew", err, s.state.Logs(0))
+		return fmt.Errorf("%w%s\nthe logs are in %s; `up` again cleans up and starts anew", err, s.trouble(), s.state.Logs(0))
 	}
 	s.printf("instance %d is up: export KUBECONFIG=%s", s.Number, s.kubeconfig())
 	return nil
@@ -214,7 +216,7 @@ func (s *starter) until(ctx context.Context, what string, check func() error) er
 		}
 		if time.Since(told) > 5*time.Second {
 			told = time.Now()
-			s.printf("  %5.1f s  waiting for: %s", time.Since(s.began).Seconds(), what)
+			s.printf("  %5.1f s  waiting for: %s%s", time.Since(s.began).Seconds(), what, s.trouble())
 		}
 		select {
 		case <-ctx.Done():
@@ -222,6 +224,22 @@ func (s *starter) until(ctx context.Context, what string, check func() error) er
 		case <-time.After(pollInterval):
 		}
 	}
+}
+
+// trouble is the last word of the nodes' own logs, when it is about a program
+// that ended.
+func (s *starter) trouble() string {
+	for k := range s.Nodes {
+		content, err := os.ReadFile(filepath.Join(s.state.Logs(k), "node.log"))
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+		if last := lines[len(lines)-1]; strings.Contains(last, " ended: ") {
+			return fmt.Sprintf(" (%s: %s)", s.NodeName(k), last)
+		}
+	}
+	return ""
 }
 
 func (s *starter) applyCoreDNS(ctx context.Context) error {

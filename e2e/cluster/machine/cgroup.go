@@ -20,9 +20,6 @@ type hierarchy struct {
 	unified bool // the tree of v2
 }
 
-// needed are the controllers that the kubelet asks for.
-var needed = []string{"cpu", "cpuset", "memory", "pids"}
-
 // MakeCgroups makes the parent of all pods of node k in every cgroup tree.
 func MakeCgroups(i layout.Instance, k int) error {
 	trees, err := hierarchies()
@@ -132,49 +129,4 @@ func parseHierarchies(mountinfo string) []hierarchy {
 		}
 	}
 	return trees
-}
-
-// delegate enables the controllers that the kubelet needs on a machine with
-// the unified tree only, and returns those that were not enabled before.
-func delegate() ([]string, error) {
-	control, err := subtreeControl()
-	if err != nil || control == "" {
-		return nil, err
-	}
-	now, err := os.ReadFile(control)
-	if err != nil {
-		return nil, fmt.Errorf("read cgroup controllers: %w", err)
-	}
-	var added []string
-	for _, c := range needed {
-		if slices.Contains(strings.Fields(string(now)), c) {
-			continue
-		}
-		if err := os.WriteFile(control, []byte("+"+c), 0); err != nil {
-			return added, fmt.Errorf("enable cgroup controller %s: %w", c, err)
-		}
-		added = append(added, c)
-	}
-	return added, nil
-}
-
-// undelegate takes back what delegate added. Somebody else may use it by now,
-// and then it stays.
-func undelegate(added []string) {
-	control, err := subtreeControl()
-	if err != nil || control == "" {
-		return
-	}
-	for _, c := range added {
-		_ = os.WriteFile(control, []byte("-"+c), 0)
-	}
-}
-
-// subtreeControl is empty on a machine with v1 trees.
-func subtreeControl() (string, error) {
-	trees, err := hierarchies()
-	if err != nil || len(trees) > 1 || !trees[0].unified {
-		return "", err
-	}
-	return filepath.Join(trees[0].path, "cgroup.subtree_control"), nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -33,9 +34,15 @@ func CheckArchitecture() error {
 	return nil
 }
 
-// CheckDisk returns a sentence when the file system of path has less free
-// space than wanted.
+// CheckDisk returns a sentence when the file system of path, which need not be
+// there yet, has less free space than wanted.
 func CheckDisk(path string, wanted uint64) error {
+	for {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			break
+		}
+		path = filepath.Dir(path)
+	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(path, &fs); err != nil {
 		return fmt.Errorf("look at free disk space: %w", err)

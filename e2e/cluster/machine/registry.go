@@ -21,26 +21,19 @@ type Registry struct {
 	host   host
 }
 
-// host is what all instances share beside folders.
+// host is the machine as far as all instances share it.
 type host interface {
-	// enable turns on what the nodes need and names what was off.
-	enable() ([]string, error)
-	// disable takes back what enable did, and the routes of all instances.
-	disable(ctx context.Context, enabled []string)
+	// settings are those that the nodes need changed, as they are now.
+	settings() (Settings, error)
+	// change makes the settings as the nodes need them.
+	change(Settings) error
+	// restore makes them as they were, and removes the routes of all instances.
+	restore(ctx context.Context, before Settings)
 }
 
 // ThisRegistry is the one of this machine. Every checkout knows its folder.
 func ThisRegistry() Registry {
 	return Registry{folder: "/run/crossfade-cluster", host: thisMachine{}}
-}
-
-type thisMachine struct{}
-
-func (thisMachine) enable() ([]string, error) { return delegate() }
-
-func (thisMachine) disable(ctx context.Context, enabled []string) {
-	forgetRoutes(ctx)
-	undelegate(enabled)
 }
 
 // Entry is one instance that is up, half up or half down.
@@ -49,10 +42,10 @@ type Entry struct {
 	layout.Instance
 }
 
-// shared is what the first instance changed and the last one takes back.
+// shared is what instances changed for all and the last one takes back.
 type shared struct {
-	Folders     []string `json:"folders"`     // that were made as mount points
-	Controllers []string `json:"controllers"` // of cgroup v2 that were enabled
+	Folders []string `json:"folders"` // that were made as mount points
+	Before  Settings `json:"before"`  // of the machine, as they were
 }
 
 // LockInstance keeps other processes from starting or stopping the instance.
@@ -130,21 +123,30 @@ func (r Registry) Remove(ctx context.Context, number int) error {
 	return r.unshare(ctx)
 }
 
+// share writes down what it is about to change before it does: killed in
+// between, the next removal of a last instance still takes it back.
 func (r Registry) share(folders []string) error {
 	s, err := r.readShared()
 	if err != nil {
 		return err
 	}
 	for _, folder := range folders {
-		made, err := makeFolders(folder)
-		if err != nil {
-			return err
-		}
-		s.Folders = append(s.Folders, made...)
+		s.Folders = append(s.Folders, absent(folder)...)
 	}
-	added, err := r.host.enable()
-	s.Controllers = append(s.Controllers, added...)
-	return errors.Join(err, write(r.shared(), s))
+	now, err := r.host.settings()
+	if err != nil {
+		return err
+	}
+	s.Before = now.with(s.Before)
+	if err := write(r.shared(), s); err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return fmt.Errorf("make mount point: %w", err)
+		}
+	}
+	return r.host.change(now)
 }
 
 func (r Registry) unshare(ctx context.Context) error {
@@ -152,7 +154,7 @@ func (r Registry) unshare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.host.disable(ctx, s.Controllers)
+	r.host.restore(ctx, s.Before)
 	slices.Reverse(s.Folders)
 	for _, folder := range s.Folders {
 		_ = os.Remove(folder) // Stays if somebody uses it by now.
@@ -163,20 +165,13 @@ func (r Registry) unshare(ctx context.Context) error {
 	return nil
 }
 
-// makeFolders makes a folder and its parents and returns those that were not
-// there, outermost first.
-func makeFolders(path string) ([]string, error) {
+// absent returns the path and its parents as far as they are not there,
+// outermost first.
+func absent(path string) []string {
 	if _, err := os.Stat(path); err == nil {
-		return nil, nil
+		return nil
 	}
-	made, err := makeFolders(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(path, 0o755); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
-	}
-	return append(made, path), nil
+	return append(absent(filepath.Dir(path)), path)
 }
 
 func (r Registry) readShared() (shared, error) {

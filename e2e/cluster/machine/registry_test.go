@@ -13,13 +13,26 @@ import (
 	"github.com/crossfade-dev/crossfade/e2e/cluster/layout"
 )
 
-// fakeHost counts instead of changing this machine.
-type fakeHost struct{ disabled [][]string }
+// fakeHost has a setting that is too low until it is changed.
+type fakeHost struct {
+	changed  int
+	restored []Settings
+}
 
-func (*fakeHost) enable() ([]string, error) { return []string{"cpuset"}, nil }
+func (h *fakeHost) settings() (Settings, error) {
+	if h.changed > 0 {
+		return nil, nil
+	}
+	return Settings{"limit": "128"}, nil
+}
 
-func (h *fakeHost) disable(_ context.Context, enabled []string) {
-	h.disabled = append(h.disabled, enabled)
+func (h *fakeHost) change(Settings) error {
+	h.changed++
+	return nil
+}
+
+func (h *fakeHost) restore(_ context.Context, before Settings) {
+	h.restored = append(h.restored, before)
 }
 
 func TestRegistryTakesSharedThingsBackWithTheLastInstance(t *testing.T) {
@@ -50,14 +63,14 @@ func TestRegistryTakesSharedThingsBackWithTheLastInstance(t *testing.T) {
 	if err := r.Remove(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(ours); err != nil || len(host.disabled) > 0 {
-		t.Errorf("shared things were taken back while instance 7 is up: %v, %v", err, host.disabled)
+	if _, err := os.Stat(ours); err != nil || len(host.restored) > 0 {
+		t.Errorf("shared things were taken back while instance 7 is up: %v, %v", err, host.restored)
 	}
 	if err := r.Remove(t.Context(), 7); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([][]string{{"cpuset", "cpuset"}}, host.disabled); diff != "" {
-		t.Errorf("disabled (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]Settings{{"limit": "128"}}, host.restored); diff != "" {
+		t.Errorf("restored settings (-want +got):\n%s", diff)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "var")); !os.IsNotExist(err) {
 		t.Error("a folder that was made, or its parent, is left")

@@ -56,6 +56,15 @@ func (p Part) done(root layout.Root, stamp string) bool {
 	return true
 }
 
+// Folders are those outside the checkout that a build fills: the caches of go.
+func Folders(ctx context.Context) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask for the caches of go: %w", err)
+	}
+	return strings.Fields(string(out)), nil
+}
+
 // goVersion is the version of the go command that will compile, which need not
 // be the one that compiled this program.
 func goVersion(ctx context.Context) (string, error) {
