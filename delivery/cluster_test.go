@@ -131,8 +131,12 @@ func (w *world) roll(newest *replicaSet, others []*replicaSet) bool {
 		}
 		w.checkPlainRollout(hash)
 		w.trace("kubernetes", "Deployment makes ReplicaSet "+d.Name+"-"+hash)
+		var number int64
+		for _, r := range others {
+			number = max(number, r.RevisionNumber)
+		}
 		w.rss = append(w.rss, &replicaSet{
-			ReplicaSet: ReplicaSet{Name: d.Name + "-" + hash, UID: w.uid(), Revision: hash, Template: d.Template, Owner: OwnerDeployment, Created: w.now, MinReadySeconds: d.MinReadySeconds},
+			ReplicaSet: ReplicaSet{RevisionNumber: number + 1, Name: d.Name + "-" + hash, UID: w.uid(), Revision: hash, Template: d.Template, Owner: OwnerDeployment, Created: w.now, MinReadySeconds: d.MinReadySeconds},
 			rv:         w.next(), generation: 1,
 		})
 		return true

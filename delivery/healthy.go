@@ -148,11 +148,22 @@ func (p *pass) prepare() bool {
 
 // startOver goes to the preparation of the Deployment's template.
 func (p *pass) startOver(attempt int32) bool {
-	p.event(EventRevisionDetected, fmt.Sprintf("a changed template is held: %s", p.Deployment.CanaryHash))
+	p.event(EventRevisionDetected, fmt.Sprintf("a changed template is held: revision %s", p.revisionOfTemplate()))
 	return p.become(v1alpha1.StagePreparing, func(r *v1alpha1.Record) {
 		clearDelivery(r)
 		r.CanaryTemplate, r.Attempt = p.Deployment.Template, attempt
 	})
+}
+
+// revisionOfTemplate names the Deployment's template: by the ReplicaSet that has it
+// already, else by the one that will be made.
+func (p *pass) revisionOfTemplate() string {
+	for i := range p.ReplicaSets {
+		if p.ReplicaSets[i].Template == p.Deployment.Template {
+			return p.ReplicaSets[i].Revision
+		}
+	}
+	return p.Deployment.CanaryHash
 }
 
 // clearDelivery drops everything of a delivery from the record; what is known of

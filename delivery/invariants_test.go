@@ -123,11 +123,17 @@ func (w *world) checkRise(o *Observation, was, next *v1alpha1.Record) {
 		w.violated("I3", "the weight rises while nothing may move")
 	case o.Proxies.Connected == 0:
 		w.violated("I3", "the weight rises with no proxy connected")
-	case canary < 0 || o.ReplicaSets[canary].Available < share(int64(o.Deployment.Replicas), int64(next.Weight), int64(next.Total)) && o.Rollout.Spec.Strategy.Canary.Steps[0].Replicas == nil:
+	case canary < 0 || o.ReplicaSets[canary].Available < share(int64(o.Deployment.Replicas), int64(next.Weight), int64(next.Total)) && !ownSize(o.Rollout, next.Step):
 		w.violated("I3", "the weight rises before the canary can carry it")
 	case next.Capacity > o.ReplicaSets[canary].Available:
 		w.violated("I3", "pods are counted on that are not available")
 	}
+}
+
+// ownSize says that a step asks for a size of its own.
+func ownSize(ro *v1alpha1.Rollout, step int32) bool {
+	steps := ro.Spec.Strategy.Canary.Steps
+	return int(step) <= len(steps) && steps[step-1].Replicas != nil
 }
 
 // checkAdvance: without a verdict nothing advances.
@@ -297,6 +303,11 @@ func (w *world) checkKeptByDeployment(r *replicaSet, n int32) {
 	rec := w.record()
 	if rec == nil || w.d.Hold == "" || n >= r.Replicas || n == w.d.Replicas || w.odd() {
 		return
+	}
+	for _, x := range w.rss {
+		if x != r && x.Owner == OwnerDeployment && x.Replicas > 0 {
+			return // a rolling update had begun before the hold came
+		}
 	}
 	w.violated("I5", fmt.Sprintf("the held Deployment scales %s to %d", r.Name, n))
 }

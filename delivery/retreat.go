@@ -15,7 +15,7 @@ func (p *pass) retreat(then v1alpha1.AfterRetreat, reason, message string) bool 
 	if then == v1alpha1.ThenRolledBack {
 		p.warn(EventRolledBack, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))
 	} else {
-		p.event(EventSuperseded, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))
+		p.event(reason, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))
 	}
 	cannot := p.stableCannotTake()
 	return p.become(v1alpha1.StageRetreating, func(r *v1alpha1.Record) {

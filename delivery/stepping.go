@@ -70,9 +70,7 @@ func (p *pass) weigh(r *v1alpha1.Record, weight int32) {
 }
 
 // weighed says that the step's weight is written.
-func (p *pass) weighed() bool {
-	return !p.rec.WeightSince.IsZero() && !p.rec.WeightSince.Before(&p.rec.StepSince)
-}
+func (p *pass) weighed() bool { return !p.rec.WeightSince.IsZero() }
 
 // startClockAgain takes a confirmation back when what it stood for is lost: canary
 // pods that carried the weight, the Service, the last proxy. The deadline counts
@@ -110,7 +108,7 @@ func (p *pass) firstPod(size int32) int32 {
 func (p *pass) shrink() bool {
 	want := p.podsWanted()
 	if p.rec.Replicas > want {
-		if p.rec.Weight == 0 && !p.unrouted(p.rec.Canary, p.rec.WeightSince.Time) {
+		if p.rec.Weight == 0 && !p.unrouted(p.rec.Canary, p.waitingSince()) {
 			p.wait(v1alpha1.ReasonProgressing, "waiting until no proxy routes to the canary, to make it smaller")
 			return true
 		}
@@ -170,7 +168,8 @@ func (p *pass) rise() bool {
 		p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the weight rises when it is not")
 		return true
 	case want > 0 && p.Proxies.Connected == 0:
-		p.refuse(v1alpha1.ReasonNoProxies, fmt.Sprintf("no proxy that routes to Service %s is connected: nobody could observe the canary", p.rec.Service))
+		p.wait(v1alpha1.ReasonNoProxies, fmt.Sprintf("%s: no proxy that routes to Service %s is connected, so nobody could observe the canary; rolls back at %s",
+			p.where(), p.rec.Service, clock(p.waitingSince().Add(p.deadline()))))
 		return true
 	case !p.acked():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
@@ -249,7 +248,7 @@ func (p *pass) startStep(step int32) bool {
 		p.event(EventStepStarted, fmt.Sprintf("step %d/%d of revision %s", step, count, p.rec.Canary))
 	}
 	return p.write(func(r *v1alpha1.Record) {
-		r.Step, r.StepSince, r.AckedAt = step, metav1.NewMicroTime(p.now), nil
+		r.Step, r.StepSince, r.WeightSince, r.AckedAt = step, metav1.NewMicroTime(p.now), metav1.MicroTime{}, nil
 	})
 }
 

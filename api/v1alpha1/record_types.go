@@ -99,7 +99,8 @@ type Record struct {
 	// ready, less weight is rendered.
 	// +optional
 	Capacity int32 `json:"capacity,omitempty"`
-	// weightSince is when weight was written.
+	// weightSince is when weight was written; empty from the start of a step until
+	// its weight is.
 	// +optional
 	WeightSince metav1.MicroTime `json:"weightSince,omitzero"`
 	// ackedAt is when every proxy had confirmed the step's weight: the hold, the
