@@ -89,33 +89,23 @@ func (a *actor) finalizer(ctx context.Context, ro *v1alpha1.Rollout, present boo
 
 // deploymentPatch is what a Deployment's label, hold or release changes.
 func deploymentPatch(o *observed, action delivery.Action) patch {
-	meta, spec := patch{}, patch{}
-	unpause := o.Deployment.Hold != "" && o.Deployment.Hold != holdPaused
-	switch action.Kind {
-	case delivery.LabelDeployment:
-		meta["labels"] = patch{v1alpha1.LabelRollout: o.Rollout.Name}
-	case delivery.Hold:
+	if action.Kind == delivery.LabelDeployment {
+		return patch{"metadata": patch{"labels": patch{v1alpha1.LabelRollout: o.Rollout.Name}}}
+	}
+	if action.Kind == delivery.Hold {
 		was := holdRunning
 		if o.Deployment.Paused {
 			was = holdPaused
 		}
-		meta["annotations"] = patch{v1alpha1.AnnotationHold: was}
-		spec["paused"] = true
-	case delivery.LetGo:
+		return patch{"metadata": patch{"annotations": patch{v1alpha1.AnnotationHold: was}}, "spec": patch{"paused": true}}
+	}
+	meta := patch{"annotations": patch{v1alpha1.AnnotationHold: nil}}
+	if action.Kind == delivery.LetGo {
 		meta["labels"] = patch{v1alpha1.LabelRollout: nil}
-		meta["annotations"] = patch{v1alpha1.AnnotationHold: nil}
-		if unpause {
-			spec["paused"] = nil
-		}
-	default: // Release
-		meta["annotations"] = patch{v1alpha1.AnnotationHold: nil}
-		if unpause {
-			spec["paused"] = nil
-		}
 	}
 	out := patch{"metadata": meta}
-	if len(spec) > 0 {
-		out["spec"] = spec
+	if o.Deployment.Hold != "" && o.Deployment.Hold != holdPaused {
+		out["spec"] = patch{"paused": nil}
 	}
 	return out
 }
@@ -156,15 +146,15 @@ func (a *actor) service(ctx context.Context, o *observed, action delivery.Action
 // and the user's next server-side apply would conflict. Only where no policy
 // works (Direct) it is written here.
 func servicePatch(rollout string, action delivery.Action) patch {
+	if action.Kind == delivery.LabelService {
+		return patch{"metadata": patch{"labels": patch{v1alpha1.LabelRollout: rollout}}}
+	}
 	label, pin := any(rollout), any(nil)
-	switch action.Kind {
-	case delivery.LabelService:
-		return patch{"metadata": patch{"labels": patch{v1alpha1.LabelRollout: label}}}
-	case delivery.Pin:
+	if action.Kind == delivery.Pin {
 		pin = action.Revision
-	case delivery.UnlabelService:
+	}
+	if action.Kind == delivery.UnlabelService {
 		label = nil
-	default: // Unpin keeps the label and removes the pin.
 	}
 	out := patch{"metadata": patch{
 		"labels":      patch{v1alpha1.LabelRollout: label},

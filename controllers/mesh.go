@@ -26,11 +26,11 @@ type publisher interface {
 // builds the whole world: what is published follows from what is there, never
 // from the order in which events came.
 type meshLoop struct {
-	cache     client.Reader
-	options   proxy.Options
-	publish   publisher
-	world     *world
-	statuses  *gatewayStatuses
+	cache    client.Reader
+	options  proxy.Options
+	publish  publisher
+	world    *world
+	statuses *gatewayStatuses
 	// last is what was published last; what has not changed is taken from it.
 	last *xds.World
 	// wake tells Rollouts that what is published for them has changed.

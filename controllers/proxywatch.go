@@ -113,43 +113,41 @@ func summarise(rendered rendering, nodes []string, connected map[string]server.S
 		Effective: int32(rendered.Weight), Published: rendered.Revisions,
 	}
 	may := map[string]bool{}
-	agreed := int32(-1)
 	for _, node := range nodes {
 		ack, has := connected[node]
-		switch {
-		case !has || ack.Unknown:
-			for _, r := range rendered.ever {
-				may[r] = true
-			}
-			out.Silent = append(out.Silent, node)
-		case !ack.Current:
-			out.Silent = append(out.Silent, node)
-		default:
+		if has && ack.Current && !ack.Unknown {
 			out.Acked++
+		} else {
+			out.Silent = append(out.Silent, node)
 		}
-		if !has {
-			continue
-		}
-		if ack.Rejected != "" {
+		if has && ack.Rejected != "" {
 			out.Rejected++
 			if out.Error == "" {
 				out.RejectedBy, out.Error = node, ack.Rejected
 			}
 		}
-		for _, r := range rendered.ever {
-			if !ack.Unknown && ack.HighestShare(r) > 0 {
-				may[r] = true
+		for _, revision := range rendered.ever {
+			if !has || ack.HighestShare(revision) > 0 {
+				may[revision] = true
 			}
 		}
-		share := int32(math.Round(ack.LowestShare(rendered.canary) * float64(rendered.Total)))
-		if agreed < 0 || share < agreed {
-			agreed = share
-		}
 	}
-	out.Agreed = max(agreed, 0)
+	out.Agreed = agreed(rendered, connected)
 	out.Silent = out.Silent[:min(len(out.Silent), maxSilentNames)]
 	out.MayRoute = slices.Sorted(maps.Keys(may))
 	return out
+}
+
+// agreed is the lowest share of the canary that a connected proxy has confirmed.
+func agreed(rendered rendering, connected map[string]server.ServiceAck) int32 {
+	lowest := int32(-1)
+	for _, ack := range connected {
+		share := int32(math.Round(ack.LowestShare(rendered.canary) * float64(rendered.Total)))
+		if lowest < 0 || share < lowest {
+			lowest = share
+		}
+	}
+	return max(lowest, 0)
 }
 
 // waiting remembers since when each proxy has been unacked, and returns the

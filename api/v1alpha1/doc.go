@@ -6,16 +6,17 @@
 package v1alpha1
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/scheme"
 )
 
 // GroupVersion identifies this API.
 var GroupVersion = schema.GroupVersion{Group: "crossfade.dev", Version: "v1alpha1"}
 
-// SchemeBuilder collects the kinds of this package; AddToScheme puts them into
-// a scheme.
-var (
-	SchemeBuilder = (&scheme.Builder{GroupVersion: GroupVersion}).Register(&Rollout{}, &RolloutList{})
-	AddToScheme   = SchemeBuilder.AddToScheme
-)
+// AddToScheme puts the kinds of this package into a scheme.
+func AddToScheme(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{})
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}

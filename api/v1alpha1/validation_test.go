@@ -97,6 +97,7 @@ func TestValidation(t *testing.T) {
 		"same name twice":    {change: checks(check("a"), check("a")), want: "Duplicate value"},
 		"neither limit":      {change: checks(without(check("a"), "max")), want: "without min and max nothing is judged"},
 		"min above max":      {change: checks(with(check("a"), "min", "2")), want: "min must not be above max"},
+		"two checks":         {reason: "names differ", change: checks(check("a"), check("b"))},
 		"min equals max":     {reason: "a single value passes", change: checks(with(check("a"), "min", "1"))},
 		"max of words":       {change: checks(with(check("a"), "max", "few")), want: "must be a decimal number in quotes"},
 		"no source":          {change: checks(without(check("a"), "prometheus")), want: "exactly one source must be set"},

@@ -38,13 +38,13 @@ const (
 
 // settings are the flags.
 type settings struct {
-	prometheus              metrics.Options
-	gateway                 types.NamespacedName
-	xdsAddress, debug       string
-	metricsAddress, probes  string
-	leaderElect             bool
-	maxConnectionAge        time.Duration
-	workers                 int
+	prometheus             metrics.Options
+	gateway                types.NamespacedName
+	xdsAddress, debug      string
+	metricsAddress, probes string
+	leaderElect            bool
+	maxConnectionAge       time.Duration
+	workers                int
 }
 
 // parse reads the flags.
