@@ -27,6 +27,9 @@ func down(ctx context.Context, v *invocation) error {
 	if !*all {
 		return v.downOne(ctx, *number)
 	}
+	if v.given("instance") {
+		return errors.New("-instance and -all: give one of them")
+	}
 	var failures []error
 	for n := range layout.MaxInstance + 1 {
 		e, err := machine.ThisRegistry().Get(n)
@@ -50,7 +53,7 @@ func (v *invocation) downOne(ctx context.Context, number int) error {
 		return err
 	}
 	if e == nil && !leftover(v.root, instance) {
-		return nil
+		return nil // Silent: -all asks for every number.
 	}
 	unlock, err := machine.ThisRegistry().LockInstance(ctx, number, func() {
 		v.printf("instance %d is being started or stopped by another command: waiting for it", number)

@@ -129,6 +129,13 @@ func (v *invocation) parseWithoutArguments() error {
 
 func (v *invocation) instanceFlag() *int { return v.flags.Int("instance", 0, "number of the instance") }
 
+// given says whether the user wrote the flag.
+func (v *invocation) given(name string) bool {
+	found := false
+	v.flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
 func (v *invocation) printf(format string, args ...any) {
 	fmt.Fprintf(v.out, format+"\n", args...)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,8 +41,6 @@ func up(ctx context.Context, v *invocation) error {
 	if err := instance.Validate(); err != nil {
 		return err
 	}
-	asked := false // Who does not say how many nodes takes a running cluster as it is.
-	v.flags.Visit(func(f *flag.Flag) { asked = asked || f.Name == "nodes" })
 	if err := machine.CheckRoot(); err != nil {
 		return err
 	}
@@ -63,7 +60,7 @@ func up(ctx context.Context, v *invocation) error {
 
 	ctx, cancel := context.WithTimeout(ctx, upDeadline)
 	defer cancel()
-	s := &starter{invocation: v, Instance: instance, asked: asked, state: v.root.State(instance), began: time.Now()}
+	s := &starter{invocation: v, Instance: instance, asked: v.given("nodes"), state: v.root.State(instance), began: time.Now()}
 	return s.up(ctx)
 }
 
@@ -90,7 +87,7 @@ func checkForeign(root layout.Root, i layout.Instance) error {
 type starter struct {
 	*invocation
 	layout.Instance
-	asked bool // for this number of nodes
+	asked bool // for this number of nodes: else one that is up is taken as it is
 	state layout.State
 	began time.Time
 }

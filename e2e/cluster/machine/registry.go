@@ -33,7 +33,7 @@ type host interface {
 
 // ThisRegistry is the one of this machine. Every checkout knows its folder.
 func ThisRegistry() Registry {
-	return Registry{folder: "/run/crossfade-cluster", host: thisMachine{}}
+	return Registry{folder: "/run/crossfade-cluster", host: thisMachine{inotifyLimit: 4096}}
 }
 
 // Entry is one instance that is up, half up or half down.

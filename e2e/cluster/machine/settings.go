@@ -25,19 +25,20 @@ func (s Settings) with(others Settings) Settings {
 	return both
 }
 
-// minimums are limits that nodes share. Each has about 20 inotify instances;
-// Debian allows 128, too few for seven nodes: the kubelet of the next one ends
-// with "too many open files".
-var minimums = map[string]int{"/proc/sys/fs/inotify/max_user_instances": 4096}
+// inotifyLimit is shared by all nodes, and each has about 20 inotify instances.
+// Debian allows 128: the kubelet of the seventh node ended with "too many open
+// files".
+const inotifyLimit = "/proc/sys/fs/inotify/max_user_instances"
 
 // controllers are those that the kubelet asks for.
 var controllers = []string{"cpu", "cpuset", "memory", "pids"}
 
-type thisMachine struct{}
+// thisMachine is a host with these minimums.
+type thisMachine map[string]int
 
-func (thisMachine) settings() (Settings, error) {
+func (m thisMachine) settings() (Settings, error) {
 	now := Settings{}
-	for path, minimum := range minimums {
+	for path, minimum := range m {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("read setting: %w", err)
@@ -63,11 +64,11 @@ func (thisMachine) settings() (Settings, error) {
 	return now, nil
 }
 
-func (thisMachine) change(now Settings) error {
+func (m thisMachine) change(now Settings) error {
 	for name := range now {
 		path, controller, _ := strings.Cut(name, " ")
 		value := "+" + controller
-		if minimum, ok := minimums[path]; ok {
+		if minimum, ok := m[path]; ok {
 			value = strconv.Itoa(minimum)
 		}
 		if err := os.WriteFile(path, []byte(value), 0); err != nil {
@@ -79,7 +80,12 @@ func (thisMachine) change(now Settings) error {
 
 func (thisMachine) restore(ctx context.Context, before Settings) {
 	forgetRoutes(ctx)
-	for name, value := range before {
+	before.write()
+}
+
+// write gives the settings their values, as far as that is possible.
+func (s Settings) write() {
+	for name, value := range s {
 		path, _, _ := strings.Cut(name, " ")
 		// A controller that somebody else uses by now cannot be disabled, and
 		// then it stays.

@@ -59,7 +59,7 @@ func (b *builder) compile(ctx context.Context, g goProgram) error {
 	if err := b.run(list); err != nil {
 		return err
 	}
-	b.reporter.count("packages compiled, the others cached", bytes.Count(packages.Bytes(), []byte("\n")))
+	b.reporter.count("compiling packages, then linking", bytes.Count(packages.Bytes(), []byte("\n")))
 	temporary := g.out + ".new"
 	if err := b.run(b.command(ctx, g, g.args("build", temporary))); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,15 @@ func (b *builder) install(ctx context.Context, names []string) error {
 		return err
 	}
 	b.reporter.say("installing " + strings.Join(names, " "))
-	return b.run(apt(ctx, append([]string{"install", "--yes", "--no-install-recommends"}, names...)...))
+	if err := b.run(apt(ctx, append([]string{"install", "--yes", "--no-install-recommends"}, names...)...)); err != nil {
+		return err
+	}
+	if slices.Contains(names, "containerd") {
+		// Debian starts it as a service. Every node runs its own; nothing that
+		// was not asked for stays running. There is no systemd everywhere.
+		_ = exec.CommandContext(ctx, "systemctl", "disable", "--now", "containerd").Run()
+	}
+	return nil
 }
 
 func apt(ctx context.Context, args ...string) *exec.Cmd {

@@ -168,8 +168,8 @@ func TestProgress(t *testing.T) {
 	}{
 		"Nothing":  {"Time alone shows that it lives.", func(r *reporter) { r.say("linking") }, "1m5s, linking"},
 		"Lines":    {"Without a total, a counter.", func(r *reporter) { r.say("downloading"); _, _ = r.Write([]byte("a\nb\nc")) }, "1m5s, downloading (2)"},
-		"OfTotal":  {"With a total, how far.", func(r *reporter) { r.count("packages", 9); _, _ = r.Write([]byte("a\nb\n")) }, "1m5s, 2 of 9 packages"},
-		"InPieces": {"A line may come in pieces.", func(r *reporter) { r.count("packages", 9); _, _ = r.Write([]byte("a")); _, _ = r.Write([]byte("a\n")) }, "1m5s, 1 of 9 packages"},
+		"OfTotal":  {"With a total, how far.", func(r *reporter) { r.count("packages", 9); _, _ = r.Write([]byte("a\nb\n")) }, "1m5s, packages (2 of at most 9)"},
+		"InPieces": {"A line may come in pieces.", func(r *reporter) { r.count("packages", 9); _, _ = r.Write([]byte("a")); _, _ = r.Write([]byte("a\n")) }, "1m5s, packages (1 of at most 9)"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func (r *reporter) progress(elapsed time.Duration) string {
 	seconds := elapsed.Round(time.Second)
 	switch {
 	case r.total > 0:
-		return fmt.Sprintf("%s, %d of %d %s", seconds, r.lines, r.total, r.doing)
+		return fmt.Sprintf("%s, %s (%d of at most %d)", seconds, r.doing, r.lines, r.total)
 	case r.lines > 0:
 		return fmt.Sprintf("%s, %s (%d)", seconds, r.doing, r.lines)
 	}
