@@ -51,7 +51,7 @@ await() {
 		fi
 		if ((SECONDS - told >= 5)); then
 			told=$SECONDS
-			printf '    %3d s  waiting for %s  %s\n' "$((SECONDS - begin))" "$what" "$(eval "$state" 2>/dev/null | tr -s ' \n' ' ' | cut -c1-160)"
+			printf '    %3d s  waiting until %s  %s\n' "$((SECONDS - begin))" "$what" "$(eval "$state" 2>/dev/null | tr -s ' \n' ' ' | cut -c1-160)"
 		fi
 		sleep 1
 	done
