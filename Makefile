@@ -15,7 +15,6 @@ export PATH := $(BIN):$(PATH)
 
 # The same flags for every program, so that the Go cache is shared by all of them.
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w'
-CLUSTER := CGO_ENABLED=0 go run -C e2e/cluster -trimpath -buildvcs=false . 
 
 ##@ See it
 .PHONY: help
@@ -71,16 +70,16 @@ image: build ## make the images of the controller and the proxy, as archives in 
 
 .PHONY: cluster-up
 cluster-up: ## start a local Kubernetes cluster; writes .local/kubeconfig
-	@$(CLUSTER) up -root $(CURDIR) -instance $(INSTANCE) -nodes $(NODES)
+	@.ci/cluster up -instance $(INSTANCE) -nodes $(NODES)
 
 .PHONY: cluster-down
 cluster-down: ## stop it and leave nothing behind
-	@$(CLUSTER) down -root $(CURDIR) -instance $(INSTANCE)
+	@.ci/cluster down -instance $(INSTANCE)
 
 .PHONY: cluster-load
 cluster-load: ## load an image archive into all its nodes: IMAGE=<archive>
 	@[ -n "$(IMAGE)" ] || { echo "say which archive: make cluster-load IMAGE=path/to/image.tar" >&2; exit 2; }
-	@$(CLUSTER) load -root $(CURDIR) -instance $(INSTANCE) $(abspath $(IMAGE))
+	@.ci/cluster load -instance $(INSTANCE) $(abspath $(IMAGE))
 
 .PHONY: install
 install: build ## install Crossfade into the local cluster, or into that of KUBECONFIG (then with IMAGE=, PROXY_IMAGE=)

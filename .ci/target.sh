@@ -26,7 +26,7 @@ fail() {
 	exit 1
 }
 
-cluster() { CGO_ENABLED=0 go run -C "$root/e2e/cluster" -trimpath -buildvcs=false . "$@"; }
+cluster() { "$root/.ci/cluster" "$@"; }
 
 # Our own kubectl if it was built (it is with a local cluster), else the user's.
 kubectl() {
