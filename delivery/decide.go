@@ -24,6 +24,17 @@ func Decide(o Observation) Plan {
 	return p.finish()
 }
 
+// NeedsLive says whether the next observation must be read from the API server
+// itself: where ReplicaSets change owners, and where the last traces are removed,
+// what a cache does not show yet would be lost. It follows from the record alone,
+// so that a controller that has just started knows it, too.
+func NeedsLive(r *v1alpha1.Record) bool {
+	if r == nil {
+		return false
+	}
+	return r.Stage == v1alpha1.StagePinning || r.Stage == v1alpha1.StageHandingOver || r.Stage == v1alpha1.StageRestoring
+}
+
 // stage asks the rules of the record's stage.
 func (p *pass) stage() {
 	switch p.rec.Stage {
@@ -155,6 +166,7 @@ func (p *pass) finish() Plan {
 	if p.changed {
 		p.plan.Actions, p.plan.Measure, p.plan.RequeueAt, p.words = nil, nil, time.Time{}, words{}
 	}
+	p.plan.Live = NeedsLive(p.rec)
 	p.plan.Status = p.status()
 	return p.plan
 }
@@ -219,7 +231,6 @@ func (r *ReplicaSet) ready() int32 {
 	}
 	return r.Ready
 }
-
 
 // latest is the last of some times.
 func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }

@@ -94,4 +94,3 @@ func (s *story) serves(revision string) {
 		s.t.Errorf("%d pods of %s are ready, want %d", got, revision, s.d.Replicas)
 	}
 }
-

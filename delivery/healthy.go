@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
@@ -188,16 +189,25 @@ func (p *pass) leftovers() bool {
 }
 
 // keepHeld keeps the Deployment paused where no policy would hold a changed
-// template: without it the first pods of it would start before anybody looked.
+// template: without it the first pods of it would start before anybody looked. A
+// rolling update back to stable that the pause would freeze half-way goes first.
 func (p *pass) keepHeld() bool {
 	if !p.fallback() {
 		return false
 	}
-	if p.held() && p.Deployment.Paused {
+	rolling := slices.ContainsFunc(p.owned(), func(r *ReplicaSet) bool { return r.Revision != p.rec.Stable && r.Replicas > 0 })
+	switch {
+	case rolling && p.held():
+		p.wait(v1alpha1.ReasonNotSettled, "letting the Deployment finish its rolling update back to the stable revision")
+		p.act(Action{Kind: Release, Object: p.Deployment.Name, Why: "the template is the stable one, and pods of another one are left"})
+	case rolling:
+		p.wait(v1alpha1.ReasonNotSettled, "waiting for the Deployment's rolling update back to the stable revision")
+	case p.held() && p.Deployment.Paused:
 		return p.idle()
+	default:
+		p.wait(v1alpha1.ReasonHealthy, "pausing the Deployment, for no policy would hold a changed template")
+		p.act(Action{Kind: Hold, Object: p.Deployment.Name, Why: "no policy would hold a changed template"})
 	}
-	p.wait(v1alpha1.ReasonHealthy, "pausing the Deployment, for no policy would hold a changed template")
-	p.act(Action{Kind: Hold, Object: p.Deployment.Name, Why: "no policy would hold a changed template"})
 	return true
 }
 

@@ -24,7 +24,7 @@ type Plan struct {
 	// event can.
 	RequeueAt time.Time
 	// Live asks for the next observation to be read from the API server itself,
-	// not from caches: ownership is changing hands.
+	// not from caches: ownership is changing hands. It is NeedsLive of the record.
 	Live bool
 }
 

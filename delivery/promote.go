@@ -14,7 +14,6 @@ func (p *pass) promote() bool {
 		p.wait(v1alpha1.ReasonPromoting, why)
 		return true
 	}
-	p.plan.Live = true
 	return p.become(v1alpha1.StagePinning, func(r *v1alpha1.Record) { r.AckedAt = p.microNow() })
 }
 
@@ -41,7 +40,6 @@ func (p *pass) notReadyToHandOver() string {
 // pinning moves the pins to the canary: from here on clients outside the mesh
 // reach it, too.
 func (p *pass) pinning() bool {
-	p.plan.Live = true
 	return p.first(
 		(*pass).superseded,
 		(*pass).failing,
@@ -93,7 +91,6 @@ func (p *pass) endpointsMoved() bool {
 // handingOver gives the canary to the Deployment. Who owns what is all that
 // counts here: it tells where a crash has left off.
 func (p *pass) handingOver() bool {
-	p.plan.Live = true
 	switch {
 	case p.movedOn():
 		return true

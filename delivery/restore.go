@@ -9,11 +9,11 @@ import (
 // restoring gives everything back, and ends the hold last: an undo in between
 // must find its history (handover.md 1k).
 func (p *pass) restoring() bool {
-	p.plan.Live = true
 	return p.first(
 		(*pass).detachInstead,
 		(*pass).movedOnAgain,
 		(*pass).changedAgain,
+		(*pass).pinsFollow,
 		(*pass).sweepBack,
 		(*pass).giveBack,
 		(*pass).unpin,
@@ -46,6 +46,22 @@ func (p *pass) changedAgain() bool {
 		return p.holdOn()
 	}
 	return p.startOver(1)
+}
+
+// pinsFollow moves pins that still stand to the stable revision, which may be
+// another one than they were written for (movedOn), and off it when it has no
+// ready pod (I11).
+func (p *pass) pinsFollow() bool {
+	want, _ := p.pinWanted()
+	did := false
+	for _, s := range p.services() {
+		if (s.Pin == "" && s.Key == "") || (s.Pin == want && s.Key == want) || want == "" {
+			continue
+		}
+		p.act(Action{Kind: Pin, Object: s.Name, Revision: want, Direct: !p.Policies.Pin || s.Pin == want, Why: "it was pinned to a revision that is not stable any more"})
+		did = true
+	}
+	return did
 }
 
 // sweepBack empties what the holder still has; history that has no pods is spared.

@@ -245,6 +245,9 @@ func (s *sim) control() {
 	if s.cache.ro == nil {
 		return
 	}
+	if NeedsLive(s.cache.ro.Status.Record) {
+		s.seeLive()
+	}
 	s.obs = s.observe()
 	plan := Decide(s.obs)
 	s.tellEvents(&plan)
@@ -258,8 +261,13 @@ func (s *sim) control() {
 	if !s.one(5) { // or the answer is lost
 		s.answer(&plan)
 	}
-	if plan.Live && !s.one(4) {
-		s.seeAll()
+}
+
+// seeLive reads from the API server what the shell reads there: all but the
+// Rollout itself.
+func (s *sim) seeLive() {
+	for kind := 1; kind < 4; kind++ {
+		s.see(kind)
 	}
 }
 

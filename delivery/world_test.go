@@ -151,6 +151,7 @@ func (w *world) withCheck(v *float64) {
 }
 
 func (w *world) createDeployment(template string, replicas int32) {
+	w.userPaused = false
 	w.d = &deployment{
 		Deployment: Deployment{
 			Name: testName, UID: w.uid(), Template: template, CanaryHash: "x" + template,
