@@ -27,6 +27,20 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	<-run.Done()
-	return json.NewEncoder(out).Encode(load.Count(run.Stop(), time.Time{}, time.Time{}))
+	count := func(samples []load.Sample) error {
+		return json.NewEncoder(out).Encode(load.Count(samples, time.Time{}, time.Time{}))
+	}
+	// Each second all that was counted so far, so that it can be read while it goes on.
+	each := time.NewTicker(time.Second)
+	defer each.Stop()
+	for {
+		select {
+		case <-run.Done():
+			return count(run.Stop())
+		case <-each.C:
+			if err := count(run.Samples()); err != nil {
+				return err
+			}
+		}
+	}
 }

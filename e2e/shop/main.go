@@ -2,7 +2,7 @@
 // port, and can be told to answer slowly or with errors.
 //
 //	shop                    serves; environment: VERSION, ERROR_RATE, DELAY, ADDRESS, STOP_AFTER
-//	shop load -url URL ...  is a client inside the cluster; prints what it counted as JSON when it is stopped
+//	shop load -url URL ...  is a client inside the cluster; prints what it counted as JSON, each second a line
 package main
 
 import (
