@@ -38,20 +38,26 @@ func tryLock(path string) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := take(file, path); err != nil {
 		_ = file.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	// Whoever had it before may have removed the file: then the lock on this
-	// one keeps nobody out.
-	mine, errMine := file.Stat()
-	there, errThere := os.Stat(path)
-	if errMine != nil || errThere != nil || !os.SameFile(mine, there) {
-		_ = file.Close()
-		return nil, syscall.EWOULDBLOCK
 	}
 	return func() {
 		_ = os.Remove(path)
 		_ = file.Close()
 	}, nil
+}
+
+// take locks the open file, if it still is the one at path: whoever had the
+// lock before may have removed it, and then it keeps nobody out.
+func take(file *os.File, path string) error {
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return err
+	}
+	mine, errMine := file.Stat()
+	there, errThere := os.Stat(path)
+	if errMine != nil || errThere != nil || !os.SameFile(mine, there) {
+		return syscall.EWOULDBLOCK
+	}
+	return nil
 }

@@ -135,3 +135,26 @@ func TestLockWaits(t *testing.T) {
 		t.Errorf("told %d times that it waits, want once", waits)
 	}
 }
+
+func TestLockOnARemovedFileIsNone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := Lock(t.Context(), path, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A second one opens the file, the first removes it, a third makes another.
+	late, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = late.Close() }()
+	unlock()
+	third, err := Lock(t.Context(), path, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer third()
+	if err := take(late, path); err == nil {
+		t.Error("two have the lock, on two files")
+	}
+}
