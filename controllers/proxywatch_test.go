@@ -1,0 +1,122 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/server"
+	"github.com/crossfade-dev/crossfade/proxy/xds"
+)
+
+func split(canary uint32) xds.Split {
+	return xds.Split{Service: "shop/web", Port: 80, Total: 100, Weights: map[string]uint32{"s": 100 - canary, "c": canary}}
+}
+
+func TestSummarise(t *testing.T) {
+	rendered := rendering{
+		Effective: proxy.Effective{Weight: 25, Total: 100, Revisions: []string{"c", "s"}},
+		canary:    "c", ever: []string{"c", "s"},
+	}
+	acked := server.ServiceAck{Node: "a", Current: true, Acked: []xds.Split{split(25)}, Possible: []xds.Split{split(25)}}
+	cases := map[string]struct {
+		reason string
+		nodes  []string
+		acks   []server.ServiceAck
+		want   delivery.Proxies
+	}{
+		"all acked": {
+			nodes: []string{"a"}, acks: []server.ServiceAck{acked},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Acked: 1, Agreed: 25, MayRoute: []string{"c", "s"}},
+		},
+		"one runs without a stream": {
+			reason: "just after a restart of the controller nobody knows what it routes", nodes: []string{"a", "b"}, acks: []server.ServiceAck{acked},
+			want: delivery.Proxies{Expected: 2, Connected: 1, Acked: 1, Agreed: 25, Silent: []string{"b"}, MayRoute: []string{"c", "s"}},
+		},
+		"one is behind": {
+			reason: "it acked 0 and 25 is on its way: it may use either", nodes: []string{"a"},
+			acks: []server.ServiceAck{{Node: "a", Acked: []xds.Split{split(0)}, Possible: []xds.Split{split(0), split(25)}}},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Silent: []string{"a"}, MayRoute: []string{"c", "s"}},
+		},
+		"nobody may route to the canary": {
+			nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Current: true, Acked: []xds.Split{split(0)}, Possible: []xds.Split{split(0)}}},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Acked: 1, MayRoute: []string{"s"}},
+		},
+		"a version from before": {
+			reason: "unknown bytes may have any weight", nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Current: true, Unknown: true}},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Silent: []string{"a"}, MayRoute: []string{"c", "s"}},
+		},
+		"one refuses": {
+			nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Rejected: "missing ]", Acked: []xds.Split{split(5)}, Possible: []xds.Split{split(5)}}},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Rejected: 1, RejectedBy: "a", Error: "missing ]", Agreed: 5, Silent: []string{"a"}, MayRoute: []string{"c", "s"}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			connected := map[string]server.ServiceAck{}
+			for _, a := range tc.acks {
+				connected[a.Node] = a
+			}
+			tc.want.Effective, tc.want.Published = 25, []string{"c", "s"}
+			if diff := cmp.Diff(tc.want, summarise(rendered, tc.nodes, connected)); diff != "" {
+				t.Errorf("%s: (-want +got)\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestWaitingKeepsTheLongestWait(t *testing.T) {
+	w := newProxyWatch(nil, nil, newWorld(types.NamespacedName{}))
+	key := types.NamespacedName{Namespace: "shop", Name: "web"}
+	start := time.Unix(1000, 0)
+	both := map[string]bool{"a": true, "b": true}
+	if got := w.waiting(key, both, map[string]server.ServiceAck{"b": {Current: true}}, start); !got.Equal(start) {
+		t.Errorf("first sight: since %v, want %v", got, start)
+	}
+	later := start.Add(time.Minute)
+	if got := w.waiting(key, both, nil, later); !got.Equal(start) {
+		t.Errorf("a second one joins the wait: since %v, want %v", got, start)
+	}
+	if got := w.waiting(key, both, map[string]server.ServiceAck{"a": {Current: true}}, later); !got.Equal(later) {
+		t.Errorf("the first has acked: since %v, want %v", got, later)
+	}
+	if got := w.waiting(key, both, map[string]server.ServiceAck{"a": {Current: true}, "b": {Current: true}}, later); !got.IsZero() {
+		t.Errorf("all have acked: since %v, want zero", got)
+	}
+}
+
+func TestProxyRuns(t *testing.T) {
+	yes, no := true, false
+	pod := func(phase corev1.PodPhase, started *bool) *corev1.Pod {
+		return &corev1.Pod{Status: corev1.PodStatus{Phase: phase, ContainerStatuses: []corev1.ContainerStatus{{Name: "proxy", Started: started}}}}
+	}
+	gone := pod(corev1.PodRunning, &yes)
+	gone.DeletionTimestamp = &metav1.Time{}
+	frozen := pod(corev1.PodRunning, &yes)
+	frozen.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+	cases := map[string]struct {
+		reason string
+		pod    *corev1.Pod
+		want   bool
+	}{
+		"serving":     {pod: pod(corev1.PodRunning, &yes), want: true},
+		"frozen":      {reason: "not ready any more, but its connections may come back", pod: frozen, want: true},
+		"starting":    {reason: "it has no configuration yet and so no requests", pod: pod(corev1.PodRunning, &no)},
+		"unknown":     {pod: pod(corev1.PodRunning, nil)},
+		"pending":     {pod: pod(corev1.PodPending, nil)},
+		"terminating": {reason: "it counts by its stream, for as long as it has one", pod: gone},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := proxyRuns(tc.pod); got != tc.want {
+				t.Errorf("%s: got %v, want %v", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
