@@ -253,7 +253,9 @@ func (s *starter) applyCoreDNS(ctx context.Context) error {
 	c := exec.CommandContext(ctx, s.root.Program("kubectl"), "--kubeconfig", s.state.Kubeconfig(),
 		"apply", "--server-side", "--validate=false", "-f", "-")
 	c.Stdin = &manifest
-	c.Env = append(os.Environ(), "HOME="+string(s.state)) // for kubectl's cache
+	// The cache of kubectl goes with the instance, and no proxy is between here
+	// and this machine.
+	c.Env = append(os.Environ(), "HOME="+string(s.state), "NO_PROXY=*", "no_proxy=*")
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("apply CoreDNS: %w: %s", err, bytes.TrimSpace(out))
 	}
