@@ -46,7 +46,7 @@ type observed struct {
 func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed, error) {
 	out := &observed{Observation: delivery.Observation{Now: o.now(), Rollout: ro}}
 	reader := o.cache
-	if rec := ro.Status.Record; rec != nil && (rec.Stage == v1alpha1.StagePinning || rec.Stage == v1alpha1.StageHandingOver) {
+	if delivery.NeedsLive(ro.Status.Record) {
 		reader = o.live
 	}
 	if err := o.workload(ctx, reader, out); err != nil {
