@@ -44,43 +44,56 @@ func mesh(t testing.TB, listener proto.Message, revisions ...revision) *xds.Snap
 		Clusters: map[string]*xds.Resource{}, Endpoints: map[string]*xds.Resource{},
 		Listeners: map[string]*xds.Resource{}, Routes: map[string]*xds.Resource{},
 	}
-	weights := &routev3.WeightedCluster{}
 	split := xds.Split{Service: meshService, Port: 80, Weights: map[string]uint32{}}
 	var names []string
+	var weights []uint32
 	for _, r := range revisions {
 		name := "out|" + meshService + "|80|" + r.name
 		names = append(names, name)
-		cluster := must(xds.NewResource(name, &clusterv3.Cluster{
-			Name:                 name,
-			ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
-			EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS()},
-		}))
+		cluster := must(xds.NewResource(name, edsCluster(name)))
 		snap.Clusters[name] = cluster
 		snap.Endpoints[name] = must(xds.NewEndpoints(assignment(name, r.addresses), cluster))
-		weights.Clusters = append(weights.Clusters, &routev3.WeightedCluster_ClusterWeight{
-			Name: name, Weight: wrapperspb.UInt32(r.weight),
-		})
+		weights = append(weights, r.weight)
 		split.Weights[r.name] = r.weight
 		split.Total += r.weight
 	}
-	route := must(xds.NewResource(meshRoute, &routev3.RouteConfiguration{
-		Name: meshRoute,
-		VirtualHosts: []*routev3.VirtualHost{{
-			Name: "all", Domains: []string{"*"},
-			Routes: []*routev3.Route{{
-				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: ""}},
-				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-					ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: weights},
-				}},
-			}},
-		}},
-	}))
+	route := must(xds.NewResource(meshRoute, weightedRoute(meshRoute, names, weights)))
 	route.References, route.Splits = names, []xds.Split{split}
 	snap.Routes[meshRoute] = route
 	l := must(xds.NewResource("web", listener))
 	l.References = []string{meshRoute}
 	snap.Listeners["web"] = l
 	return snap
+}
+
+// weightedRoute divides all requests between clusters.
+func weightedRoute(name string, clusters []string, weights []uint32) *routev3.RouteConfiguration {
+	weighted := &routev3.WeightedCluster{}
+	for i, cluster := range clusters {
+		weighted.Clusters = append(weighted.Clusters, &routev3.WeightedCluster_ClusterWeight{
+			Name: cluster, Weight: wrapperspb.UInt32(weights[i]),
+		})
+	}
+	return &routev3.RouteConfiguration{
+		Name: name,
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name: "all", Domains: []string{"*"},
+			Routes: []*routev3.Route{{
+				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: ""}},
+				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+					ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: weighted},
+				}},
+			}},
+		}},
+	}
+}
+
+func edsCluster(name string) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 name,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
+		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS()},
+	}
 }
 
 func overADS() *corev3.ConfigSource {

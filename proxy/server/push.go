@@ -143,6 +143,9 @@ func (s *stream) depart(r *response, now time.Time) {
 			e.due(res.Name, true)
 		}
 	}
+	if len(t.todo) == 0 {
+		t.todo = nil // A map keeps the room that it once took.
+	}
 }
 
 // wholeState turns a change into a state-of-the-world response. Such a response takes clusters and listeners away by not

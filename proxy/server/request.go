@@ -84,6 +84,9 @@ func (s *stream) subscribe(k kind, name string, must bool) {
 	if t.names == nil {
 		t.names = map[string]struct{}{}
 	}
+	if r := s.world.all[k][name]; r != nil {
+		name = r.Name // One copy of the name for all streams.
+	}
 	t.names[name] = struct{}{}
 	t.due(name, must)
 }
