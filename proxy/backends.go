@@ -17,6 +17,9 @@ import (
 // pods of its own to route to; the Gateway API has no word for it.
 const reasonUnsupportedBackend = "UnsupportedBackend"
 
+// maxWeight is the largest weight of a backend that the Gateway API allows.
+const maxWeight = 1_000_000
+
 // backends resolves references to Services.
 type backends struct {
 	services map[types.NamespacedName]*corev1.Service
@@ -31,7 +34,7 @@ func (b backends) resolve(namespace string, rule int, refs []gatewayv1.HTTPBacke
 	for i, ref := range refs {
 		weight := uint32(1)
 		if ref.Weight != nil {
-			weight = uint32(max(*ref.Weight, 0))
+			weight = uint32(min(max(*ref.Weight, 0), maxWeight))
 		}
 		backend, bad := b.find(namespace, ref.BackendObjectReference)
 		if !bad.none() {

@@ -84,6 +84,10 @@ type Effective struct {
 	// Revisions are those that the proxies get clusters of, with whatever weight,
 	// sorted. There are none when the Service is gone or has no pods to select.
 	Revisions []string
+	// Lacking are the ports that stable serves and the canary, though it has ready
+	// pods, does not: "9000 (admin)". On these the canary's weight is 0, and so is
+	// Weight, whatever the record says.
+	Lacking []string
 }
 
 // Build says what the proxies should do. Equal inputs, in whatever order, give

@@ -99,36 +99,32 @@ func refuseGateway(object *gatewayv1.Gateway, class gatewayv1.GatewayClassStatus
 		return because(gatewayv1.GatewayReasonUnsupportedAddress,
 			"spec.addresses is not supported: the addresses are those of the gateway's Service")
 	}
-	var unsupported []string
-	spec := object.Spec
-	if spec.Infrastructure != nil {
-		unsupported = append(unsupported, "spec.infrastructure")
-	}
-	if spec.TLS != nil {
-		unsupported = append(unsupported, "spec.tls")
-	}
-	if spec.DefaultScope != "" && spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
-		unsupported = append(unsupported, "spec.defaultScope")
-	}
-	if !closedToListenerSets(spec.AllowedListeners) {
-		unsupported = append(unsupported, "spec.allowedListeners")
-	}
-	if len(unsupported) > 0 {
-		return because(gatewayv1.GatewayReasonInvalid, unsupportedFields(unsupported))
+	if sentences := gatewayMistakes(object.Spec); len(sentences) > 0 {
+		return because(gatewayv1.GatewayReasonInvalid, strings.Join(sentences, "; "))
 	}
 	return verdict{}
+}
+
+func gatewayMistakes(spec gatewayv1.GatewaySpec) []string {
+	var sentences []string
+	if spec.Infrastructure != nil {
+		sentences = append(sentences, unsupportedField("spec.infrastructure"))
+	}
+	if spec.TLS != nil {
+		sentences = append(sentences, unsupportedField("spec.tls"))
+	}
+	if spec.DefaultScope != "" && spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
+		sentences = append(sentences, unsupportedField("spec.defaultScope"))
+	}
+	if !closedToListenerSets(spec.AllowedListeners) {
+		sentences = append(sentences, unsupportedField("spec.allowedListeners"))
+	}
+	return sentences
 }
 
 func closedToListenerSets(allowed *gatewayv1.AllowedListeners) bool {
 	return allowed == nil || allowed.Namespaces == nil || allowed.Namespaces.From == nil ||
 		*allowed.Namespaces.From == gatewayv1.NamespacesFromNone
-}
-
-func unsupportedFields(fields []string) string {
-	if len(fields) == 1 {
-		return fields[0] + " is not supported yet: remove it"
-	}
-	return strings.Join(fields, ", ") + " are not supported yet: remove them"
 }
 
 func (g *gateway) status() gatewayv1.GatewayStatus {

@@ -82,6 +82,11 @@ func readObjects(t *testing.T, file string) proxy.Input {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseObjects(t, file, content)
+}
+
+func parseObjects(t testing.TB, file string, content []byte) proxy.Input {
+	t.Helper()
 	in := proxy.Input{Options: proxy.DefaultOptions()}
 	documents := utilyaml.NewYAMLReader(newReader(content))
 	for {
@@ -119,7 +124,7 @@ func readObjects(t *testing.T, file string) proxy.Input {
 	}
 }
 
-func decode[T any](t *testing.T, document []byte) *T {
+func decode[T any](t testing.TB, document []byte) *T {
 	t.Helper()
 	object := new(T)
 	if err := yaml.UnmarshalStrict(document, object); err != nil {

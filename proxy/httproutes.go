@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -163,8 +164,8 @@ type translated struct {
 
 func (r router) translate(route *gatewayv1.HTTPRoute) translated {
 	var t translated
-	if fields := unsupported(route); len(fields) > 0 {
-		t.refused = because(gatewayv1.RouteReasonUnsupportedValue, unsupportedFields(fields))
+	if sentences := mistakes(route); len(sentences) > 0 {
+		t.refused = because(gatewayv1.RouteReasonUnsupportedValue, bounded(strings.Join(sentences, "; ")))
 	}
 	rules := route.Spec.Rules
 	if len(rules) == 0 {
@@ -202,9 +203,15 @@ func join(problems []verdict) verdict {
 	for _, p := range problems[1:] {
 		first.message += "; " + p.message
 	}
-	const limit = 32768 // The API server takes no longer message.
-	if len(first.message) > limit {
-		first.message = first.message[:limit]
-	}
+	first.message = bounded(first.message)
 	return first
+}
+
+// bounded cuts a message down to what the API server takes in a condition.
+func bounded(message string) string {
+	const limit = 32768
+	if len(message) <= limit {
+		return message
+	}
+	return strings.ToValidUTF8(message[:limit], "")
 }

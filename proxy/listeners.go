@@ -74,7 +74,7 @@ func (l *listener) refuse(o Options) verdict {
 		return because(gatewayv1.ListenerReasonUnsupportedProtocol,
 			fmt.Sprintf("protocol %s is not supported yet: use HTTP", l.spec.Protocol))
 	case l.spec.TLS != nil:
-		return because(gatewayv1.ListenerReasonUnsupportedValue, unsupportedFields([]string{"tls"}))
+		return because(gatewayv1.ListenerReasonUnsupportedValue, unsupportedField("tls"))
 	case !slices.Contains(ports, l.spec.Port):
 		return because(gatewayv1.ListenerReasonPortUnavailable,
 			fmt.Sprintf("the gateway's Service does not forward port %d, only %s", l.spec.Port, list(ports)))

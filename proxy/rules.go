@@ -2,72 +2,95 @@ package proxy
 
 import (
 	"fmt"
-	"regexp"
+	"regexp/syntax"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
-// unsupported names every field of a route that is not supported, as one would
-// write it in kubectl explain. A route with any is refused whole.
-func unsupported(route *gatewayv1.HTTPRoute) []string {
-	var fields []string
-	add := func(is bool, format string, args ...any) {
+// mistakes says of every field of a route that is not supported, or that cannot
+// work, what to do about it. A route with any is refused whole.
+func mistakes(route *gatewayv1.HTTPRoute) []string {
+	var sentences []string
+	unsupported := func(is bool, format string, args ...any) {
 		if is {
-			fields = append(fields, fmt.Sprintf(format, args...))
+			sentences = append(sentences, unsupportedField(fmt.Sprintf(format, args...)))
 		}
 	}
-	add(route.Spec.UseDefaultGateways != "" && route.Spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeNone,
+	unsupported(route.Spec.UseDefaultGateways != "" && route.Spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeNone,
 		"spec.useDefaultGateways")
+	for i, host := range route.Spec.Hostnames {
+		if !isHostname(string(host)) {
+			sentences = append(sentences, fmt.Sprintf("spec.hostnames[%d] %q is no host name", i, host))
+		}
+	}
 	for i, rule := range route.Spec.Rules {
 		at := fmt.Sprintf("spec.rules[%d]", i)
 		for f, filter := range rule.Filters {
-			add(true, "%s.filters[%d] (%s)", at, f, filter.Type)
+			unsupported(true, "%s.filters[%d] (%s)", at, f, filter.Type)
 		}
-		add(rule.Timeouts != nil, "%s.timeouts", at)
-		add(rule.Retry != nil, "%s.retry", at)
-		add(rule.SessionPersistence != nil, "%s.sessionPersistence", at)
+		unsupported(rule.Timeouts != nil, "%s.timeouts", at)
+		unsupported(rule.Retry != nil, "%s.retry", at)
+		unsupported(rule.SessionPersistence != nil, "%s.sessionPersistence", at)
 		for b, ref := range rule.BackendRefs {
 			for f, filter := range ref.Filters {
-				add(true, "%s.backendRefs[%d].filters[%d] (%s)", at, b, f, filter.Type)
+				unsupported(true, "%s.backendRefs[%d].filters[%d] (%s)", at, b, f, filter.Type)
 			}
 		}
 		for m, match := range rule.Matches {
-			fields = append(fields, unsupportedMatch(fmt.Sprintf("%s.matches[%d]", at, m), match)...)
+			sentences = append(sentences, matchMistakes(fmt.Sprintf("%s.matches[%d]", at, m), match)...)
 		}
 	}
-	return fields
+	return sentences
 }
 
-func unsupportedMatch(at string, match gatewayv1.HTTPRouteMatch) []string {
-	var fields []string
+// unsupportedField says that a field is not supported.
+func unsupportedField(field string) string { return field + " is not supported yet: remove it" }
+
+func matchMistakes(at string, match gatewayv1.HTTPRouteMatch) []string {
+	var sentences []string
 	if p := match.Path; p != nil {
 		if p.Type != nil && *p.Type != gatewayv1.PathMatchExact && *p.Type != gatewayv1.PathMatchPathPrefix {
-			fields = append(fields, fmt.Sprintf("%s.path.type (%s)", at, *p.Type))
+			sentences = append(sentences,
+				fmt.Sprintf("%s.path.type %s is not supported yet: use Exact or PathPrefix", at, *p.Type))
 		} else if p.Value != nil && !isPath(*p.Value) {
-			fields = append(fields, fmt.Sprintf("%s.path.value (%q is no path)", at, *p.Value))
+			sentences = append(sentences,
+				fmt.Sprintf("%s.path.value %q is no path that a request can have: begin it with / and leave out //, /./, /../, %%2F, ? and #", at, *p.Value))
 		}
 	}
 	for i, h := range match.Headers {
-		field := fmt.Sprintf("%s.headers[%d]", at, i)
-		switch {
-		case isReserved(string(h.Name)):
-			fields = append(fields, fmt.Sprintf("%s.name (%s: match it by spec.hostnames, path or method)", field, h.Name))
-		case h.Type == nil || *h.Type == gatewayv1.HeaderMatchExact:
-		case *h.Type != gatewayv1.HeaderMatchRegularExpression:
-			fields = append(fields, fmt.Sprintf("%s.type (%s)", field, *h.Type))
-		default:
-			if err := checkRegex(h.Value); err != nil {
-				fields = append(fields, fmt.Sprintf("%s.value (%s)", field, err))
-			}
+		if sentence := headerMistake(h); sentence != "" {
+			sentences = append(sentences, fmt.Sprintf("%s.headers[%d].%s", at, i, sentence))
 		}
 	}
-	if len(match.QueryParams) > 0 {
-		fields = append(fields, at+".queryParams")
+	if match.Method != nil && !isToken(string(*match.Method)) {
+		sentences = append(sentences, fmt.Sprintf("%s.method %q is no method", at, *match.Method))
 	}
-	return fields
+	if len(match.QueryParams) > 0 {
+		sentences = append(sentences, unsupportedField(at+".queryParams"))
+	}
+	return sentences
+}
+
+func headerMistake(h gatewayv1.HTTPHeaderMatch) string {
+	switch {
+	case !isToken(string(h.Name)) || strings.ContainsAny(h.Value, "\r\n\x00"):
+		return fmt.Sprintf("name %q or its value is nothing that a header can be", h.Name)
+	case isReserved(string(h.Name)):
+		return fmt.Sprintf("name %s cannot be matched as a header: use spec.hostnames, path or method", h.Name)
+	case h.Type == nil || *h.Type == gatewayv1.HeaderMatchExact:
+		return ""
+	case *h.Type != gatewayv1.HeaderMatchRegularExpression:
+		return fmt.Sprintf("type %s is not supported yet: use Exact or RegularExpression", *h.Type)
+	default:
+		if err := checkRegex(h.Value); err != nil {
+			return fmt.Sprintf("value: %s", err)
+		}
+		return ""
+	}
 }
 
 // isPath says whether a path can be matched at all: proxies normalize the paths of
@@ -81,24 +104,52 @@ func isPath(path string) bool {
 	return strings.HasPrefix(path, "/") && !strings.HasSuffix(path, "/.") && !strings.HasSuffix(path, "/..")
 }
 
-// isReserved says whether a header is one that proxies keep elsewhere.
-func isReserved(header string) bool {
-	return strings.HasPrefix(header, ":") || strings.EqualFold(header, "host")
+// isHostname says whether a name can be one of a host, or of all hosts below one.
+func isHostname(name string) bool {
+	name = strings.ToLower(name)
+	if strings.HasPrefix(name, "*") {
+		return len(validation.IsWildcardDNS1123Subdomain(name)) == 0
+	}
+	return len(validation.IsDNS1123Subdomain(name)) == 0
 }
 
-// maxRegex is the longest expression that is accepted, in bytes. The proxies
-// compile each for every worker, and a long one is a mistake.
-const maxRegex = 1024
+// isToken says whether a word can be a header's name or a method (RFC 9110, 5.6.2).
+func isToken(word string) bool {
+	for _, c := range word {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", c) {
+			return false
+		}
+	}
+	return word != ""
+}
+
+// isReserved says whether a header is one that proxies keep elsewhere.
+func isReserved(header string) bool {
+	return strings.EqualFold(header, "host")
+}
+
+// maxProgram bounds a compiled expression, in Go's instructions. RE2 makes up to
+// some hundred of one of them (\pL) and gives up at about 87,000, and a table with
+// one expression that does not compile would be rejected whole.
+const maxProgram = 200
 
 // checkRegex says whether the proxies, which use RE2, will compile an expression.
-// Go's syntax is RE2's but for \C, which Go has not, and for repetitions, which
-// both bound by 1000.
+// Go's syntax is RE2's but for \C, which Go has not, and both bound repetitions by
+// 1000.
 func checkRegex(expression string) error {
-	if len(expression) > maxRegex {
-		return fmt.Errorf("an expression may have %d bytes at most", maxRegex)
+	parsed, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return err
 	}
-	_, err := regexp.Compile(expression)
-	return err
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return err
+	}
+	if len(program.Inst) > maxProgram {
+		return fmt.Errorf("the expression is too large: it compiles to %d instructions of %d", len(program.Inst), maxProgram)
+	}
+	return nil
 }
 
 // matchesOf are the matches of a rule; one without any matches every request.

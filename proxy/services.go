@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -50,15 +51,10 @@ func renderServices(in Input) renderedServices {
 	}
 	pods := newPodIndex(in.Pods, selectors)
 	for _, d := range list {
-		rendered, weight := d.render(pods)
+		rendered := d.render(pods)
 		out.rendered = append(out.rendered, rendered)
 		if d.rollout != nil {
-			out.effective[keyOf(d.rollout)] = Effective{
-				Service:   keyOf(d.service),
-				Weight:    weight,
-				Total:     d.split.total,
-				Revisions: d.split.names,
-			}
+			out.effective[keyOf(d.rollout)] = d.effective(rendered)
 		}
 	}
 	return out
@@ -114,55 +110,80 @@ func deliver(service *corev1.Service, rollout *v1alpha1.Rollout) delivered {
 	return d
 }
 
-// render returns the Service for the proxies, and the canary's lowest weight on
-// any port.
-func (d delivered) render(index podIndex) (ir.Service, uint32) {
+// render returns the Service for the proxies.
+func (d delivered) render(index podIndex) ir.Service {
 	out := ir.Service{
 		ServiceKey:  ir.ServiceKey{Namespace: d.service.Namespace, Name: d.service.Name},
 		PerRevision: d.rollout != nil,
 		Total:       1,
 	}
-	pods := map[string][]*corev1.Pod{}
-	for i, selector := range d.selectors {
-		name := ir.Whole
-		if out.PerRevision {
-			name = d.split.names[i]
-		}
-		pods[name] = index.find(selector)
-	}
 	if out.PerRevision {
 		out.Total = d.split.total
 	}
-	lowest := d.split.carried(len(pods[d.split.canary]))
-	for i, port := range httpPorts(d.service) {
-		rendered, canary := d.renderPort(port, pods)
-		out.Ports = append(out.Ports, rendered)
-		if i == 0 || canary < lowest {
-			lowest = canary
-		}
+	pods := map[string][]*corev1.Pod{}
+	for _, selector := range d.selectors {
+		pods[selector.revision] = index.find(selector)
 	}
-	return out, lowest
+	for _, port := range httpPorts(d.service) {
+		rendered := ir.Port{Number: uint32(port.Port), Name: port.Name, Protocol: protocolOf(port)}
+		if out.PerRevision {
+			rendered.Revisions = d.divide(port, pods)
+		} else {
+			endpoints := endpointsOf(pods[""], d.service, port)
+			rendered.Revisions = []ir.Revision{{Name: ir.Whole, Weight: out.Total, Endpoints: endpoints}}
+		}
+		out.Ports = append(out.Ports, rendered)
+	}
+	return out
 }
 
-func (d delivered) renderPort(port corev1.ServicePort, pods map[string][]*corev1.Pod) (ir.Port, uint32) {
-	out := ir.Port{Number: uint32(port.Port), Name: port.Name, Protocol: protocolOf(port)}
-	if d.rollout == nil {
-		endpoints := endpointsOf(pods[ir.Whole], d.service, port)
-		out.Revisions = []ir.Revision{{Name: ir.Whole, Weight: 1, Endpoints: endpoints}}
-		return out, 0
-	}
+// divide gives each revision its pods and its share of a port.
+func (d delivered) divide(port corev1.ServicePort, pods map[string][]*corev1.Pod) []ir.Revision {
+	var revisions []ir.Revision
 	serves := map[string]bool{}
 	for _, name := range d.split.names {
 		endpoints := endpointsOf(pods[name], d.service, port)
 		serves[name] = len(endpoints) > 0
-		out.Revisions = append(out.Revisions, ir.Revision{Name: name, Endpoints: endpoints})
+		revisions = append(revisions, ir.Revision{Name: name, Endpoints: endpoints})
 	}
 	carried := d.split.carried(len(pods[d.split.canary]))
 	canary := d.split.canaryWeight(carried, serves[d.split.stable], serves[d.split.canary])
-	for i := range out.Revisions {
-		out.Revisions[i].Weight = d.split.weight(out.Revisions[i].Name, canary)
+	for i := range revisions {
+		revisions[i].Weight = d.split.weight(revisions[i].Name, canary)
 	}
-	return out, canary
+	return revisions
+}
+
+// effective sums up what was rendered for a delivery.
+func (d delivered) effective(rendered ir.Service) Effective {
+	e := Effective{Service: keyOf(d.service), Total: d.split.total, Revisions: d.split.names}
+	var missing []string
+	ready := false
+	for i, port := range rendered.Ports {
+		stable, canary := find(port, d.split.stable), find(port, d.split.canary)
+		if i == 0 || canary.Weight < e.Weight {
+			e.Weight = canary.Weight
+		}
+		if len(canary.Endpoints) > 0 {
+			ready = true
+		} else if len(stable.Endpoints) > 0 {
+			missing = append(missing, strings.TrimSuffix(fmt.Sprintf("%d (%s)", port.Number, port.Name), " ()"))
+		}
+	}
+	if ready {
+		e.Lacking = missing
+	}
+	return e
+}
+
+// find returns a revision of a port by name, an empty one when it has none.
+func find(port ir.Port, name string) ir.Revision {
+	for _, r := range port.Revisions {
+		if r.Name == name {
+			return r
+		}
+	}
+	return ir.Revision{}
 }
 
 // httpPorts are the ports that requests can come to, by number: UDP and SCTP are

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
 // told is what users are told, a line for each condition.
@@ -61,3 +63,17 @@ func byName[V any](m map[types.NamespacedName]V) map[string]V {
 	}
 	return named
 }
+
+func name(namespace, name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
+func names(p ir.Port) []string {
+	var names []string
+	for _, r := range p.Revisions {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func cmpString(a, b string) int { return strings.Compare(a, b) }

@@ -141,8 +141,8 @@ func checkRoute(route *routev3.Route) []string {
 				messages = append(messages, err.Error())
 			}
 		}
-		if strings.ContainsAny(h.GetName()+h.GetStringMatch().GetExact(), "\r\n\x00") {
-			messages = append(messages, fmt.Sprintf("header %q is matched with a line break", h.GetName()))
+		if h.GetName() == "" || strings.ContainsAny(h.GetName()+h.GetStringMatch().GetExact(), "\r\n\x00") {
+			messages = append(messages, fmt.Sprintf("header %q has no name or a line break", h.GetName()))
 		}
 	}
 	if path := route.GetMatch().GetPathSeparatedPrefix(); path != "" {
