@@ -94,7 +94,7 @@ func nack(k kind, text string) action {
 	}
 }
 
-// line is an action and what is sent because of it, such as "CDS +a@1 -b".
+// line is an action and what is sent because of it, such as "CDS +a@1 -b", or "CDS =a@1" with state-of-the-world.
 type line struct {
 	do   action
 	sent []string
@@ -105,11 +105,18 @@ func (s *script) sent() []string {
 	for _, r := range s.stream.next(time.Time{}) {
 		s.newest[r.kind] = r.nonce
 		words := []string{short[r.kind]}
+		for _, res := range r.set {
+			words = append(words, "="+res.Name+"@"+res.Version)
+		}
 		for _, res := range r.add {
-			words = append(words, "+"+res.Name+"@"+res.Version)
+			if !s.stream.sotw {
+				words = append(words, "+"+res.Name+"@"+res.Version)
+			}
 		}
 		for _, name := range r.removed {
-			words = append(words, "-"+name)
+			if !s.stream.sotw {
+				words = append(words, "-"+name)
+			}
 		}
 		out = append(out, strings.Join(words, " "))
 	}
