@@ -63,10 +63,22 @@ func TestPolicies(t *testing.T) {
 
 func startPolicies(t *testing.T) writers {
 	t.Helper()
+	config := startAPIServer(t, envtest.Environment{})
+	ours := rest.CopyConfig(config)
+	ours.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:crossfade-system:crossfade-controller",
+		Groups:   []string{"system:masters"}, // What it may do is tested end to end.
+	}
+	return writers{person: newClient(t, config), controller: newClient(t, ours)}
+}
+
+// startAPIServer starts etcd and kube-apiserver. `make test` sets
+// KUBEBUILDER_ASSETS to where it built them.
+func startAPIServer(t testing.TB, env envtest.Environment) *rest.Config {
+	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, or set it to .local/bin")
 	}
-	env := &envtest.Environment{}
 	config, err := env.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -77,17 +89,16 @@ func startPolicies(t *testing.T) writers {
 		}
 	})
 	config.QPS = -1
-	ours := rest.CopyConfig(config)
-	ours.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:crossfade-system:crossfade-controller",
-		Groups:   []string{"system:masters"}, // What it may do is tested end to end.
-	}
-	return writers{person: newClient(t, config), controller: newClient(t, ours)}
+	return config
 }
 
-func newClient(t *testing.T, config *rest.Config) client.Client {
+func newClient(t testing.TB, config *rest.Config) client.Client {
 	t.Helper()
-	c, err := client.New(config, client.Options{})
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
