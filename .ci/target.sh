@@ -28,7 +28,9 @@ fail() {
 
 cluster() { "$root/.ci/cluster" "$@"; }
 
-# Our own kubectl if it was built (it is with a local cluster), else the user's.
+# need_kubectl: there is one, ours (it comes with a local cluster) or the user's; else it is built.
+need_kubectl() { [ -x "$bin/kubectl" ] || command -v kubectl >/dev/null || cluster build kubernetes; }
+
 kubectl() {
 	if [ -x "$bin/kubectl" ]; then
 		"$bin/kubectl" "$@"
@@ -37,7 +39,7 @@ kubectl() {
 	fi
 }
 
-# has KIND: the API server knows the resource, named as in rollouts.crossfade.dev.
+# has CRD: the API server knows the resource, named as in rollouts.crossfade.dev.
 has() { kubectl get crd "$1" >/dev/null 2>&1; }
 
 # await SECONDS WHAT STATE CHECK...: asks each second until the check succeeds; every five seconds it prints
