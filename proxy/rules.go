@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"regexp/syntax"
 	"strings"
@@ -138,6 +139,9 @@ const maxProgram = 200
 // Go's syntax is RE2's but for \C, which Go has not, and both bound repetitions by
 // 1000.
 func checkRegex(expression string) error {
+	if expression == "" {
+		return errors.New("the expression is empty")
+	}
 	parsed, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
 		return err

@@ -107,12 +107,16 @@ func static(t *testing.T, s *xds.Snapshot, mutate func(*routev3.RouteConfigurati
 		listener := &listenerv3.Listener{}
 		unmarshal(t, s.Listeners[name], listener)
 		inline(t, s, listener, mutate)
-		listener.Address = &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
-			Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(i + 1)},
-		}}}
+		listener.Address = loopback(uint32(i + 1))
 		bootstrap.StaticResources.Listeners = append(bootstrap.StaticResources.Listeners, listener)
 	}
 	return bootstrap
+}
+
+func loopback(port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
 }
 
 // inline puts its routes into a listener, and makes one that can be bound of one

@@ -3,6 +3,7 @@ package xds_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -75,41 +76,11 @@ func TestBootstrapNeedsAnIdentity(t *testing.T) {
 }
 
 // TestBootstrapStartsEnvoy starts the real Envoy with a bootstrap, and no control
-// plane: it must stay alive, say that it is not ready, and open nothing but the two
-// pages.
+// plane: it must stay alive, say that it is not ready, and not complain.
 func TestBootstrapStartsEnvoy(t *testing.T) {
-	program := findEnvoy(t)
-	stats := freePort(t)
 	dir := t.TempDir()
-	content, err := xds.Bootstrap(xds.BootstrapOptions{
-		NodeID: "test/proxy", View: xds.GatewayView("test", "test"), XDSHost: "127.0.0.1", XDSPort: freePort(t),
-		AdminSocket: filepath.Join(dir, "admin.sock"), StatsPort: stats,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "bootstrap.json")
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	command := exec.CommandContext(ctx, program, "-c", file, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
-	var log bytes.Buffer
-	command.Stderr = &log
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = command.Wait() // It was killed.
-		for _, word := range []string{"deprecated", "no configured limit"} {
-			if strings.Contains(strings.ToLower(log.String()), word) {
-				t.Errorf("Envoy complains (%s):\n%s", word, &log)
-			}
-		}
-	})
-	// Envoy's listeners wait for the first configuration, so the administration itself
-	// is asked.
+	content := bootstrap(t, xds.BootstrapOptions{XDSPort: freePort(t), AdminSocket: filepath.Join(dir, "admin.sock"), StatsPort: freePort(t)})
+	startEnvoy(t, dir, content)
 	admin := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "admin.sock"))
@@ -124,6 +95,92 @@ func TestBootstrapStartsEnvoy(t *testing.T) {
 	if got := await(t, admin, "http://admin/runtime"); !strings.Contains(got, "re2.max_program_size.error_level") {
 		t.Errorf("the runtime has no bound for expressions: %s", got)
 	}
+}
+
+// TestBootstrapOpensTwoPages starts the real Envoy as if its first configuration had
+// come, which is when it listens: two pages are to be read, and nothing of the
+// administration can be reached beside them.
+func TestBootstrapOpensTwoPages(t *testing.T) {
+	port := freePort(t)
+	dir := t.TempDir()
+	var parsed map[string]any
+	content := bootstrap(t, xds.BootstrapOptions{XDSPort: freePort(t), AdminSocket: filepath.Join(dir, "admin.sock"), StatsPort: port})
+	if err := json.Unmarshal(content, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	delete(parsed, "dynamicResources")
+	content, err := json.Marshal(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	startEnvoy(t, dir, content)
+	base := fmt.Sprintf("http://127.0.0.1:%d", port)
+	cases := map[string]struct {
+		reason, method, path string
+		want                 int
+	}{
+		"Metrics":    {"what Prometheus reads", http.MethodGet, "/stats/prometheus?usedonly", 200},
+		"Ready":      {"what a probe reads", http.MethodGet, "/ready", 200},
+		"Post":       {"nothing is to be written", http.MethodPost, "/ready", 404},
+		"Quit":       {"nobody else may stop the proxy", http.MethodPost, "/quitquitquit", 404},
+		"ConfigDump": {"nor read its configuration", http.MethodGet, "/config_dump", 404},
+		"Around":     {"not by a detour either", http.MethodGet, "/ready/../config_dump", 404},
+	}
+	await(t, http.DefaultClient, base+"/ready")
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			request, err := http.NewRequestWithContext(t.Context(), tc.method, base+tc.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != tc.want {
+				t.Errorf("%s: %s %s says %d, want %d", tc.reason, tc.method, tc.path, response.StatusCode, tc.want)
+			}
+		})
+	}
+}
+
+func bootstrap(t *testing.T, o xds.BootstrapOptions) []byte {
+	t.Helper()
+	o.NodeID, o.View, o.XDSHost = "test/proxy", xds.GatewayView("test", "test"), "127.0.0.1"
+	content, err := xds.Bootstrap(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// startEnvoy starts the real Envoy until the test ends, and fails it when Envoy
+// complains of what it was given.
+func startEnvoy(t *testing.T, dir string, bootstrap []byte) {
+	t.Helper()
+	program := findEnvoy(t)
+	file := filepath.Join(dir, "bootstrap.json")
+	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	command := exec.CommandContext(ctx, program, "-c", file, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+	var log bytes.Buffer
+	command.Stderr = &log
+	if err := command.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = command.Wait() // It was killed.
+		for _, word := range []string{"deprecated", "no configured limit"} {
+			if strings.Contains(strings.ToLower(log.String()), word) {
+				t.Errorf("Envoy complains (%s):\n%s", word, &log)
+			}
+		}
+	})
 }
 
 // await asks until there is an answer; the test's own deadline bounds it.

@@ -139,6 +139,8 @@ func checkRoute(route *routev3.Route) []string {
 		if regex := h.GetStringMatch().GetSafeRegex(); regex != nil {
 			if _, err := regexp.Compile(regex.GetRegex()); err != nil {
 				messages = append(messages, err.Error())
+			} else if regex.GetRegex() == "" {
+				messages = append(messages, "an expression is empty")
 			}
 		}
 		if h.GetName() == "" || strings.ContainsAny(h.GetName()+h.GetStringMatch().GetExact(), "\r\n\x00") {

@@ -72,15 +72,16 @@ func makeListener(name string, was *gatewayListener, l ir.Listener, services map
 	if made.routes, err = newReferring(name, config, clustersOf(config), made.splits(config)); err != nil {
 		return nil, err
 	}
-	if was != nil && was.ir.BindPort == l.BindPort {
-		made.listener = was.listener
-		return made, nil
+	if was == nil {
+		made.listener, err = makeGatewayListener(name, l.BindPort)
+		return made, err
 	}
-	message, err := makeGatewayListener(name, l.BindPort)
-	if err != nil {
-		return nil, err
+	if was.routes.Version == made.routes.Version {
+		made.routes = was.routes
 	}
-	made.listener, err = newReferring(name, message, []string{name}, nil)
+	if made.listener = was.listener; was.ir.BindPort != l.BindPort {
+		made.listener, err = makeGatewayListener(name, l.BindPort)
+	}
 	return made, err
 }
 
@@ -138,19 +139,20 @@ func (l *gatewayListener) makeHosts(name string, was *gatewayListener, services 
 	return hosts, nil
 }
 
-// splits are those of the ports whose clusters the routes name, sorted.
+// splits are those of the ports that get requests by these routes, sorted. A backend
+// of weight 0 gets none, and its split leaves no trace in the routes: it must not be
+// listed, or a proxy could never confirm a change of it.
 func (l *gatewayListener) splits(config *routev3.RouteConfiguration) []Split {
-	named := map[string]bool{}
-	for _, cluster := range clustersOf(config) {
-		named[cluster] = true
-	}
+	weighted := weightedClusters(config)
 	var splits []Split
 	for _, s := range l.used {
 		if s == nil {
 			continue
 		}
 		for _, p := range s.ir.Ports {
-			if len(p.Revisions) > 0 && named[ClusterName(s.ir.ServiceKey, p.Number, p.Revisions[0].Name)] {
+			if slices.ContainsFunc(p.Revisions, func(r ir.Revision) bool {
+				return weighted[ClusterName(s.ir.ServiceKey, p.Number, r.Name)]
+			}) {
 				splits = append(splits, splitOf(s.ir, p))
 			}
 		}
@@ -164,7 +166,7 @@ func (l *gatewayListener) splits(config *routev3.RouteConfiguration) []Split {
 // publish collects what the gateway's proxies need: its listeners, their routes, and
 // the clusters that these name. It is the previous snapshot when nothing changed.
 func (g *gateway) publish(previous *gateway, services map[ir.ServiceKey]*service) {
-	s := newSnapshot()
+	s := newSnapshot(len(g.listeners))
 	for name, l := range g.listeners {
 		s.Listeners[name], s.Routes[name] = l.listener, l.routes
 		for key := range l.used {
@@ -191,12 +193,13 @@ func (s *service) addClusters(to *Snapshot, references []string) {
 	}
 }
 
-func newSnapshot() *Snapshot {
+// newSnapshot makes an empty snapshot with room for about n resources of a kind.
+func newSnapshot(n int) *Snapshot {
 	return &Snapshot{
-		Clusters:  map[string]*Resource{},
-		Endpoints: map[string]*Resource{},
-		Listeners: map[string]*Resource{},
-		Routes:    map[string]*Resource{},
+		Clusters:  make(map[string]*Resource, n),
+		Endpoints: make(map[string]*Resource, n),
+		Listeners: make(map[string]*Resource, n),
+		Routes:    make(map[string]*Resource, n),
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 
 // makeGatewayListener makes the listener of a gateway. Its routes come apart from
 // it, so that no weight ever changes a listener: that would drain all connections.
-func makeGatewayListener(name string, bindPort uint32) (*listenerv3.Listener, error) {
+func makeGatewayListener(name string, bindPort uint32) (*Resource, error) {
 	manager, err := makeGatewayManager(name)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func makeGatewayListener(name string, bindPort uint32) (*listenerv3.Listener, er
 	if err != nil {
 		return nil, err
 	}
-	return &listenerv3.Listener{
+	listener := &listenerv3.Listener{
 		Name:    name,
 		Address: makeAddress("0.0.0.0", bindPort),
 		FilterChains: []*listenerv3.FilterChain{{
@@ -46,7 +46,8 @@ func makeGatewayListener(name string, bindPort uint32) (*listenerv3.Listener, er
 				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: config},
 			}},
 		}},
-	}, nil
+	}
+	return newReferring(name, listener, []string{name}, nil)
 }
 
 // makeGatewayManager is what a gateway does with every connection from outside.
@@ -71,7 +72,7 @@ func makeGatewayManager(routes string) (*hcmv3.HttpConnectionManager, error) {
 
 // makeAPIListener makes what a gRPC client looks up to find the routes of a
 // Service's port.
-func makeAPIListener(name, routes string) (*listenerv3.Listener, error) {
+func makeAPIListener(name, routes string) (*Resource, error) {
 	manager, err := makeManager("mesh", &routerv3.Router{})
 	if err != nil {
 		return nil, err
@@ -81,7 +82,8 @@ func makeAPIListener(name, routes string) (*listenerv3.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listenerv3.Listener{Name: name, ApiListener: &listenerv3.ApiListener{ApiListener: config}}, nil
+	listener := &listenerv3.Listener{Name: name, ApiListener: &listenerv3.ApiListener{ApiListener: config}}
+	return newReferring(name, listener, []string{routes}, nil)
 }
 
 func makeManager(statPrefix string, router proto.Message) (*hcmv3.HttpConnectionManager, error) {

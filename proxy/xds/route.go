@@ -135,15 +135,21 @@ func makeHeaderMatch(h ir.HeaderMatch) *routev3.HeaderMatcher {
 
 // clustersOf are the clusters that routes name, with weight 0 too, sorted.
 func clustersOf(config *routev3.RouteConfiguration) []string {
+	return slices.Sorted(maps.Keys(weightedClusters(config)))
+}
+
+// weightedClusters are the clusters that routes name, and whether any route gives
+// them requests.
+func weightedClusters(config *routev3.RouteConfiguration) map[string]bool {
 	named := map[string]bool{}
 	for _, host := range config.GetVirtualHosts() {
 		for _, route := range host.GetRoutes() {
 			for _, c := range route.GetRoute().GetWeightedClusters().GetClusters() {
-				named[c.GetName()] = true
+				named[c.GetName()] = named[c.GetName()] || c.GetWeight().GetValue() > 0
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(named))
+	return named
 }
 
 // splitOf says how a port's requests are divided.

@@ -88,7 +88,7 @@ func makePort(previous *service, next ir.Service, p ir.Port) (port, error) {
 		made.listener = was.listener // It depends on names only.
 		return made, nil
 	}
-	made.listener, err = makeServiceListener(next, p)
+	made.listener, err = makeAPIListener(ListenerName(next.ServiceKey, p.Number), made.routes.Name)
 	return made, err
 }
 
@@ -139,15 +139,6 @@ func makeServiceRoutes(s ir.Service, p ir.Port) (*Resource, error) {
 	name := RouteName(s.ServiceKey, p.Number)
 	config := &routev3.RouteConfiguration{Name: name, VirtualHosts: []*routev3.VirtualHost{host}}
 	return newReferring(name, config, clustersOf(config), []Split{splitOf(s, p)})
-}
-
-func makeServiceListener(s ir.Service, p ir.Port) (*Resource, error) {
-	name, routes := ListenerName(s.ServiceKey, p.Number), RouteName(s.ServiceKey, p.Number)
-	message, err := makeAPIListener(name, routes)
-	if err != nil {
-		return nil, err
-	}
-	return newReferring(name, message, []string{routes}, nil)
 }
 
 func newReferring(name string, message proto.Message, references []string, splits []Split) (*Resource, error) {

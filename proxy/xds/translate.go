@@ -79,7 +79,7 @@ func (w *World) addServices(previous *World, services []ir.Service) bool {
 
 // mesh is what clients inside the cluster may ask for: every Service.
 func (w *World) mesh() *Snapshot {
-	snapshot := newSnapshot()
+	snapshot := newSnapshot(len(w.services))
 	for _, s := range w.services {
 		for _, p := range s.ports {
 			for i, cluster := range p.clusters {
