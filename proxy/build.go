@@ -43,9 +43,9 @@ type Options struct {
 
 // The names that Crossfade is installed with.
 const (
-	DefaultControllerName gatewayv1.GatewayController = "crossfade.dev/gateway-controller"
-	DefaultNamespace                                  = "crossfade-system"
-	DefaultGateway                                    = "crossfade"
+	DefaultControllerName = "crossfade.dev/gateway-controller"
+	DefaultNamespace      = "crossfade-system"
+	DefaultGateway        = "crossfade"
 )
 
 // DefaultOptions returns the names that Crossfade is installed with.

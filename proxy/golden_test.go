@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -91,7 +92,7 @@ func parseObjects(t testing.TB, file string, content []byte) proxy.Input {
 	documents := utilyaml.NewYAMLReader(newReader(content))
 	for {
 		document, err := documents.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return in
 		}
 		if err != nil {

@@ -134,6 +134,8 @@ func allowedNamespaces(allowed *gatewayv1.AllowedRoutes, own string, in Input) (
 			chosen[namespace.Name] = selector.Matches(labels.Set(namespace.Labels))
 		}
 		return chosen, nil
+	case gatewayv1.NamespacesFromNone:
+		return map[string]bool{}, nil
 	default:
 		return map[string]bool{}, fmt.Errorf("allowedRoutes.namespaces.from %s is not supported yet", from)
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"regexp/syntax"
 	"strings"
 
@@ -130,10 +131,15 @@ func isReserved(header string) bool {
 	return strings.EqualFold(header, "host")
 }
 
-// maxProgram bounds a compiled expression, in Go's instructions. RE2 makes up to
-// some hundred of one of them (\pL) and gives up at about 87,000, and a table with
-// one expression that does not compile would be rejected whole.
-const maxProgram = 200
+// maxProgram bounds a compiled expression, in Go's instructions. RE2 makes a few of
+// one of them and gives up at about 87,000, and a table with one expression that does
+// not compile would be rejected whole.
+const maxProgram = 2000
+
+// beyondLatin1 finds what Envoy's RE2, which reads bytes, does not take or does not
+// know by the same names as Go: Unicode classes, and characters above 255.
+var beyondLatin1 = regexp.MustCompile(
+	`(^|[^\\])(\\\\)*\\([pP]|x\{0*[1-9A-Fa-f][0-9A-Fa-f]{2,}|[4-7][0-7]{2})|[^\x00-\x7F]`)
 
 // checkRegex says whether the proxies, which use RE2, will compile an expression.
 // Go's syntax is RE2's but for \C, which Go has not, and both bound repetitions by
@@ -141,6 +147,9 @@ const maxProgram = 200
 func checkRegex(expression string) error {
 	if expression == "" {
 		return errors.New("the expression is empty")
+	}
+	if beyondLatin1.MatchString(expression) {
+		return errors.New(`characters beyond ASCII and Unicode classes (\p) are not supported`)
 	}
 	parsed, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil {
@@ -151,7 +160,7 @@ func checkRegex(expression string) error {
 		return err
 	}
 	if len(program.Inst) > maxProgram {
-		return fmt.Errorf("the expression is too large: it compiles to %d instructions of %d", len(program.Inst), maxProgram)
+		return fmt.Errorf("the expression is too large: it compiles to %d instructions, and %d are allowed", len(program.Inst), maxProgram)
 	}
 	return nil
 }

@@ -110,33 +110,40 @@ func sameSplits(a, b *service) bool {
 func (l *gatewayListener) makeHosts(name string, was *gatewayListener, services map[ir.ServiceKey]*service) ([]*routev3.VirtualHost, error) {
 	checker := hostChecker{table: name, domains: map[string]string{}}
 	var hosts []*routev3.VirtualHost
-	for _, candidate := range l.ir.VirtualHosts {
-		host, err := makeGatewayHost(candidate, services)
-		if err != nil {
-			return nil, err
-		}
-		problems := checker.check(host)
-		if len(problems) > 0 && was != nil {
-			if good, ok := was.good[candidate.Domain]; ok {
-				candidate = good
-				if host, err = makeGatewayHost(good, services); err != nil {
-					return nil, err
-				}
+	for _, next := range l.ir.VirtualHosts {
+		candidates := []ir.VirtualHost{next}
+		if was != nil {
+			if good, ok := was.good[next.Domain]; ok {
+				candidates = append(candidates, good)
 			}
 		}
-		l.problems = append(l.problems, problems...)
-		if len(problems) > 0 && len(checker.check(host)) > 0 {
-			continue
-		}
-		l.good[candidate.Domain] = candidate
-		for _, r := range candidate.Routes {
-			for _, b := range r.Backends {
-				l.used[b.Service] = services[b.Service]
+		for i, candidate := range candidates {
+			host, err := makeGatewayHost(candidate, services)
+			if err != nil {
+				return nil, err
+			}
+			problems := checker.check(host)
+			if i == 0 {
+				l.problems = append(l.problems, problems...)
+			}
+			if len(problems) == 0 {
+				hosts = append(hosts, host)
+				l.accept(candidate, services)
+				break
 			}
 		}
-		hosts = append(hosts, host)
 	}
 	return hosts, nil
+}
+
+// accept notes a virtual host that is served.
+func (l *gatewayListener) accept(host ir.VirtualHost, services map[ir.ServiceKey]*service) {
+	l.good[host.Domain] = host
+	for _, r := range host.Routes {
+		for _, b := range r.Backends {
+			l.used[b.Service] = services[b.Service]
+		}
+	}
 }
 
 // splits are those of the ports that get requests by these routes, sorted. A backend

@@ -3,9 +3,8 @@ package xds
 import (
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
