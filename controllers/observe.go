@@ -68,6 +68,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	if out.Proxies, err = o.proxies.observe(ctx, ro, out.Now); err != nil {
 		return nil, err
 	}
+	o.portsLacking(out)
 	out.Samples = o.samples.answered(ro)
 	out.Policies = o.prober.policies(ctx, out)
 	return out, nil
@@ -163,6 +164,21 @@ func (o *observer) replicaSets(ctx context.Context, reader client.Reader, out *o
 		return strings.Compare(a.Name, b.Name)
 	})
 	return nil
+}
+
+// portsLacking says why a canary with ready pods gets no requests: it does not
+// serve a port of the Service that stable serves.
+func (o *observer) portsLacking(out *observed) {
+	rec := out.Rollout.Status.Record
+	lacking := o.proxies.world.rendering(keyOf(out.Rollout)).Lacking
+	if rec == nil || len(lacking) == 0 {
+		return
+	}
+	for i := range out.ReplicaSets {
+		if rs := &out.ReplicaSets[i]; rs.Revision == rec.Canary && rs.Trouble == "" {
+			rs.Trouble = fmt.Sprintf("its pods do not serve port %s of Service %s, which stable serves", strings.Join(lacking, ", "), rec.Service)
+		}
+	}
 }
 
 // countPods counts a ReplicaSet's pods: all that exist, and those that are
