@@ -126,7 +126,7 @@ func (w *world) roll(newest *replicaSet, others []*replicaSet) bool {
 	d := w.d
 	if newest == nil {
 		hash := "r" + d.Template
-		if w.rs(hash) != nil {
+		for w.rs(hash) != nil {
 			hash += "-2" // collisionCount
 		}
 		w.checkPlainRollout(hash)

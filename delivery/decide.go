@@ -25,14 +25,20 @@ func Decide(o Observation) Plan {
 }
 
 // NeedsLive says whether the next observation must be read from the API server
-// itself: where ReplicaSets change owners, and where the last traces are removed,
-// what a cache does not show yet would be lost. It follows from the record alone,
-// so that a controller that has just started knows it, too.
+// itself, because what a cache does not show yet would do harm: before the first
+// canary pod (is every Service pinned?), where ReplicaSets change owners, and where
+// the last traces are removed. It follows from the record alone, so that a
+// controller that has just started knows it, too.
 func NeedsLive(r *v1alpha1.Record) bool {
 	if r == nil {
 		return false
 	}
-	return r.Stage == v1alpha1.StagePinning || r.Stage == v1alpha1.StageHandingOver || r.Stage == v1alpha1.StageRestoring
+	switch r.Stage {
+	case v1alpha1.StagePreparing, v1alpha1.StagePinning, v1alpha1.StageHandingOver, v1alpha1.StageRestoring:
+		return true
+	case v1alpha1.StageHealthy, v1alpha1.StageStepping, v1alpha1.StageWarm, v1alpha1.StageRetreating, v1alpha1.StageRolledBack:
+	}
+	return false
 }
 
 // stage asks the rules of the record's stage.

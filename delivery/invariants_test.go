@@ -167,7 +167,7 @@ func (w *world) checkAdvance(was *v1alpha1.Record) {
 }
 
 // checkScale judges a size that the controller writes.
-func (w *world) checkScale(r *replicaSet, n int32) {
+func (w *world) checkScale(o *Observation, r *replicaSet, n int32) {
 	rec := w.record()
 	if n >= r.Replicas || rec == nil || w.d.Replicas == 0 && r.Replicas == 0 {
 		return
@@ -176,7 +176,7 @@ func (w *world) checkScale(r *replicaSet, n int32) {
 		return // smaller, but still there to serve
 	}
 	w.checkUnrouted(r, "is made smaller")
-	if rec.Stage == v1alpha1.StageRetreating && w.d.Replicas > 0 && w.cache.ready(rec.Stable) == 0 && w.cache.ready(r.Revision) > 0 {
+	if rec.Stage == v1alpha1.StageRetreating && o.Deployment.Replicas > 0 && readyIn(o, rec.Stable) == 0 && readyIn(o, r.Revision) > 0 {
 		w.violated("I2", r.Name+" is all that serves, and is taken away")
 	}
 	if rec.Stage == v1alpha1.StageWarm && r.Replicas-n > max(1, (w.d.Replicas+3)/4) && !w.odd() {
@@ -257,14 +257,24 @@ func (w *world) checkDeploymentWrite(_ *Observation, a *Action) {
 
 // checkPin: clients outside the mesh never reach a canary pod while stable has a
 // ready endpoint, before the promotion.
-func (w *world) checkPin(s *service, revision string) {
+func (w *world) checkPin(o *Observation, s *service, revision string) {
 	rec := w.record()
 	if rec == nil || revision != rec.Canary || rec.Stage == v1alpha1.StagePinning || rec.Stage == v1alpha1.StageHandingOver {
 		return
 	}
-	if w.cache.ready(rec.Stable) > 0 {
+	if readyIn(o, rec.Stable) > 0 {
 		w.violated("I8", "Service "+s.Name+" is pinned to the canary while stable is ready")
 	}
+}
+
+// readyIn is how many ready pods of a revision were seen when something was decided.
+func readyIn(o *Observation, revision string) int32 {
+	for i := range o.ReplicaSets {
+		if o.ReplicaSets[i].Revision == revision {
+			return o.ReplicaSets[i].Ready
+		}
+	}
+	return 0
 }
 
 // checkFirstPod is asked when a ReplicaSet gets a pod: the canary's first one must
@@ -275,6 +285,9 @@ func (w *world) checkFirstPod(r *replicaSet) {
 		return
 	}
 	for _, s := range w.svcs {
+		if s.Rollout == "" || s.Key == rec.Canary {
+			continue // made anew just now, or moved by the pin guard
+		}
 		if s.Key != rec.Stable && w.ready(rec.Stable) > 0 && w.cache.ready(rec.Stable) > 0 && rec.Stage != v1alpha1.StagePinning && rec.Stage != v1alpha1.StageHandingOver {
 			w.violated("I8", "a canary pod starts while Service "+s.Name+" is not pinned to stable")
 		}

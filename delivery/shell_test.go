@@ -349,7 +349,7 @@ func (w *world) doService(o *Observation, a *Action) error {
 	case UnlabelService:
 		s.Rollout, s.Pin, s.Key = "", "", ""
 	case Pin:
-		w.checkPin(s, a.Revision)
+		w.checkPin(o, s, a.Revision)
 		s.Pin = a.Revision
 		if (w.policies.Pin && s.Rollout != "") || a.Direct {
 			s.Key = a.Revision
@@ -433,7 +433,7 @@ func (w *world) doReplicaSet(o *Observation, a *Action) error {
 		r.MinReadySeconds = a.Seconds
 		r.generation++
 	default:
-		w.checkScale(r, a.Replicas)
+		w.checkScale(o, r, a.Replicas)
 		r.Replicas = a.Replicas
 		r.generation++
 	}

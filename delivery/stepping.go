@@ -114,7 +114,7 @@ func (p *pass) shrink() bool {
 		}
 		return p.write(func(r *v1alpha1.Record) {
 			now := metav1.NewMicroTime(p.now)
-			r.Replicas, r.ScaledAt, r.Capacity = want, &now, min(r.Capacity, max(want, 1))
+			r.Replicas, r.ScaledAt, r.Capacity = want, &now, min(r.Capacity, want)
 		})
 	}
 	if p.canary.Replicas > p.rec.Replicas {
@@ -207,7 +207,7 @@ func (p *pass) confirm() bool {
 // nothing is promoted that nobody could observe.
 func (p *pass) shifted() bool {
 	x := &p.Proxies
-	if !p.acked() || x.Effective < p.rec.Weight {
+	if !p.acked() || x.Effective < p.rec.Weight || p.canary.Available < p.rec.Capacity {
 		return false
 	}
 	return p.rec.Weight == 0 || (x.Expected > 0 && x.Connected > 0)
