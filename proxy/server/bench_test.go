@@ -29,7 +29,6 @@ import (
 	gcpresource "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	gcpdelta "github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/crossfade-dev/crossfade/proxy/xds"
@@ -108,7 +107,7 @@ type benchChild struct {
 
 func startChild(b *testing.B, server string) (*benchChild, string) {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), os.Args[0], "-services", strconv.Itoa(*benchServices))
+	cmd := exec.Command(os.Args[0], "-services", strconv.Itoa(*benchServices))
 	cmd.Env = append(os.Environ(), benchServerVariable+"="+server)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -189,60 +188,6 @@ func measurePushes(b *testing.B, server string, n, pushes int) benchResult {
 	slices.Sort(latencies)
 	r.p50, r.p99 = latencies[len(latencies)/2], latencies[(len(latencies)*99+99)/100-1]
 	return r
-}
-
-// benchProxy is a proxy that takes everything and acks at once.
-type benchProxy struct {
-	node   string
-	synced func()
-	routes int
-}
-
-func (p *benchProxy) run(ctx context.Context, address string) error {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithInitialWindowSize(1<<20), grpc.WithInitialConnWindowSize(1<<20), grpc.WithReadBufferSize(4096), grpc.WithWriteBufferSize(4096))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx, grpc.MaxCallRecvMsgSize(64<<20))
-	if err != nil {
-		return err
-	}
-	err = stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: &corev3.Node{Id: p.node}, TypeUrl: xds.ClusterType})
-	for err == nil {
-		var m *discoveryv3.DeltaDiscoveryResponse
-		if m, err = stream.Recv(); err != nil {
-			break
-		}
-		err = stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: m.GetTypeUrl(), ResponseNonce: m.GetNonce()})
-		if err == nil && p.synced != nil {
-			err = p.follow(stream, m)
-		}
-	}
-	return err
-}
-
-// follow asks for what the first responses refer to.
-func (p *benchProxy) follow(stream discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, m *discoveryv3.DeltaDiscoveryResponse) error {
-	var names []string
-	for _, r := range m.GetResources() {
-		names = append(names, r.GetName())
-	}
-	switch m.GetTypeUrl() {
-	case xds.ClusterType:
-		return errors.Join(
-			stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.EndpointType, ResourceNamesSubscribe: names}),
-			stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ListenerType}))
-	case xds.ListenerType: // Listeners and their routes have the same names here.
-		return stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.RouteType, ResourceNamesSubscribe: names})
-	case xds.RouteType:
-		if p.routes += len(names); p.routes == *benchServices {
-			p.synced()
-			p.synced = nil
-		}
-	}
-	return nil
 }
 
 // benchWorld is what is served: messages for go-control-plane, a snapshot for ours.

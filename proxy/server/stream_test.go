@@ -206,6 +206,16 @@ func TestStream(t *testing.T) {
 				line{nack(routes, "no"), []string{"EDS +a@0"}},
 			),
 		},
+		"EmptyNotHeldByRouteRefusedEarlier": {
+			reason: "The same when the refused version is published once more, together with the empty endpoints.",
+			world:  one,
+			lines: append(start(),
+				line{publish("CDS a@1; EDS a@1; LDS l@1>r; RDS r@2>a"), []string{"RDS +r@2"}},
+				line{nack(routes, "no"), nil},
+				line{publish("CDS a@1; EDS a@1; LDS l@1>r; RDS r@1>a"), nil},
+				line{publish("CDS a@1; EDS a@0; LDS l@1>r; RDS r@2>a"), []string{"EDS +a@0"}},
+			),
+		},
 		"FillBeforeRoute": {
 			reason: "A revision that gets its first endpoints and its weight at once gets the endpoints first.",
 			world:  "CDS a@1; EDS a@0; LDS l@1>r; RDS r@1>a",
@@ -370,6 +380,22 @@ func TestStream(t *testing.T) {
 				{ack(endpoints), nil},
 			},
 		},
+		"RefusedBatchMayBeInUse": {
+			reason: "A route of a refused response may be in use, so its cluster stays until another version of it is acked.",
+			world:  "CDS a@1 b@1; EDS a@1 b@1; LDS; RDS" + nine("@1>a"),
+			lines: []line{
+				{ask(clusters), []string{"CDS +a@1 +b@1"}},
+				{ask(endpoints, "a", "b"), []string{"EDS +a@1 +b@1"}},
+				{ack(endpoints), nil},
+				{ack(clusters), nil},
+				{ask(routes, strings.Fields(nine(""))...), []string{"RDS" + strings.ReplaceAll(nine("@1"), "r", "+r")}},
+				{ack(routes), nil},
+				{publish("CDS a@1 b@1; EDS a@1 b@1; LDS; RDS" + nine("@2>a,b")), []string{"RDS" + strings.ReplaceAll(nine("@2"), "r", "+r")}},
+				{nack(routes, "?"), []string{"RDS +r1@2"}},
+				{nack(routes, "?"), []string{"RDS +r2@2"}},
+				{publish("CDS a@1; EDS a@1; LDS; RDS" + nine("@1>a")), nil},
+			},
+		},
 		"RefusedRemoval": {
 			reason: "A removal that is refused is not repeated for ever.",
 			world:  many,
@@ -411,6 +437,15 @@ func TestStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nine lists more routes than go out one by one: " r1@1 r2@1 ...".
+func nine(version string) string {
+	var b strings.Builder
+	for i := range routeBatch + 1 {
+		fmt.Fprintf(&b, " r%d%s", i+1, version)
+	}
+	return b.String()
 }
 
 // TestRouteBatch checks that few routes go out one by one, and many at once.
