@@ -7,6 +7,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,12 +18,14 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
 	"github.com/crossfade-dev/crossfade/e2e/load"
@@ -60,6 +63,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "bring the sample service's images into the cluster:", err)
 		os.Exit(1)
 	}
+	log.SetLogger(logr.Discard())
 	os.Exit(m.Run())
 }
 
@@ -389,6 +393,8 @@ type traffic struct {
 	*scene
 	since time.Time
 	runs  []*load.Run
+	// redoneIsFine is set where proxies end their connections.
+	redoneIsFine bool
 }
 
 // load starts one.
@@ -428,10 +434,11 @@ func (f *traffic) judge(versions map[string]string) load.Counts {
 	end := time.Now()
 	samples, counts := f.stop()
 	f.Log(counts)
-	if len(counts.Lost) > 0 {
-		f.Errorf("%d requests were lost:\n%s", len(counts.Lost), load.Describe(counts.Lost))
+	if counts.Lost > 0 {
+		f.Errorf("%d requests were lost:\n%s", counts.Lost, load.Describe(counts.Failures))
+		f.keepFailures(samples)
 	}
-	if counts.Redone > 0 {
+	if counts.Redone > 0 && !f.redoneIsFine {
 		f.Errorf("%d requests had to be sent again on another connection", counts.Redone)
 	}
 	for _, w := range live.Windows(f.rollout.States(), margin, end) {
@@ -449,6 +456,21 @@ func (f *traffic) judge(versions map[string]string) load.Counts {
 		}
 	}
 	return counts
+}
+
+// keepFailures writes all lost requests to the artifacts, as CSV.
+func (f *traffic) keepFailures(samples []load.Sample) {
+	f.Helper()
+	var b strings.Builder
+	for _, s := range samples {
+		if s.Lost() {
+			fmt.Fprintf(&b, "%s,%s,%d,%s,%q\n", s.At.Format(time.RFC3339Nano), s.Took, s.Status, s.Version, s.Error)
+		}
+	}
+	dir := filepath.Join(root, ".local", "e2e-artifacts", f.Namespace)
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "lost.csv"), []byte(b.String()), 0o644)); err != nil {
+		f.Log(err)
+	}
 }
 
 // reachable waits until the gateway serves the scene's host.

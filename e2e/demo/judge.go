@@ -23,7 +23,7 @@ func (p *play) judge() error {
 		p.expect(version == bad.version, "%d requests were answered with errors by %s, which has no bug", n, version)
 	}
 	for _, a := range p.acts {
-		p.expect(len(a.counts.Lost) == 0, "%s: %d requests were lost:\n%s", a.title, len(a.counts.Lost), load.Describe(a.counts.Lost))
+		p.expect(a.counts.Lost == 0, "%s: %d requests were lost:\n%s", a.title, a.counts.Lost, load.Describe(a.counts.Failures))
 	}
 	p.reaction(bad)
 	if len(p.wrong) > 0 {
@@ -40,7 +40,7 @@ func (p *play) table(a act) {
 	fmt.Fprintf(w, "step\tweight\ttime\tsent\t%s\t%s\tshare of %s\tby chance\tfailed\t\n", a.stable, a.version, a.version)
 	samples := p.samples()
 	row := func(step, weight string, took time.Duration, c load.Counts, share, chance string) {
-		failed := fmt.Sprint(len(c.Lost))
+		failed := fmt.Sprint(c.Lost)
 		if own := c.Own[a.version]; own > 0 {
 			failed += fmt.Sprintf(" + %d by %s itself", own, a.version)
 		}

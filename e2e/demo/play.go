@@ -7,8 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
 	"github.com/crossfade-dev/crossfade/e2e/load"
@@ -60,6 +62,7 @@ func (p *play) end() {
 }
 
 func (p *play) perform(ctx context.Context) error {
+	log.SetLogger(logr.Discard())
 	config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", p.kubeconfig, err)

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// keepFailures is how many failures are kept in what is counted; the samples have them all.
+const keepFailures = 100
+
 // Counts is what became of the requests of a time.
 type Counts struct {
 	// Requests is how many were sent.
@@ -19,8 +22,9 @@ type Counts struct {
 	Own map[string]int `json:"own"`
 	// Redone is how many Go's HTTP client had to send again.
 	Redone int `json:"redone"`
-	// Lost are those that no version answered properly.
-	Lost []Sample `json:"lost"`
+	// Lost is how many no version answered properly, and Failures are the first hundred of them.
+	Lost     int      `json:"lost"`
+	Failures []Sample `json:"failures,omitempty"`
 	// First and Last are when a version answered for the first and the last time (by the time of sending).
 	First map[string]time.Time `json:"first"`
 	Last  map[string]time.Time `json:"last"`
@@ -41,7 +45,9 @@ func Count(samples []Sample, from, to time.Time) Counts {
 			c.Redone++
 		}
 		if s.Lost() {
-			c.Lost = append(c.Lost, s)
+			if c.Lost++; c.Lost <= keepFailures {
+				c.Failures = append(c.Failures, s)
+			}
 			continue
 		}
 		c.Versions[s.Version]++
@@ -60,7 +66,7 @@ func Count(samples []Sample, from, to time.Time) Counts {
 
 // Share is the part of the answered requests that a version answered, from 0 to 1.
 func (c Counts) Share(version string) float64 {
-	answered := c.Requests - len(c.Lost)
+	answered := c.Requests - c.Lost
 	if answered == 0 {
 		return 0
 	}
@@ -70,7 +76,7 @@ func (c Counts) Share(version string) float64 {
 // Tolerance is how far a share may be from the wanted one (0 to 1) by chance alone: 4.5 standard deviations of
 // the binomial distribution and half a request. A right proxy is called wrong once in 150,000 windows.
 func (c Counts) Tolerance(want float64) float64 {
-	answered := float64(c.Requests - len(c.Lost))
+	answered := float64(c.Requests - c.Lost)
 	if answered == 0 {
 		return 1
 	}
@@ -92,7 +98,7 @@ func (c Counts) String() string {
 			fmt.Fprintf(&b, " (%d of them its own errors)", c.Own[v])
 		}
 	}
-	fmt.Fprintf(&b, ", %d lost", len(c.Lost))
+	fmt.Fprintf(&b, ", %d lost", c.Lost)
 	if c.Redone > 0 {
 		fmt.Fprintf(&b, ", %d sent again by the client", c.Redone)
 	}

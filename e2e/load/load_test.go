@@ -33,7 +33,7 @@ func TestCount(t *testing.T) {
 			reason: "Without bounds everything counts, and only a version's own error is not lost.",
 			want: Counts{
 				Requests: 7, Versions: map[string]int{"v1": 2, "v2": 2}, Own: map[string]int{"v2": 1}, Redone: 1, Longest: 3,
-				Lost:  []Sample{samples[3], samples[4], samples[5]},
+				Lost: 3, Failures: []Sample{samples[3], samples[4], samples[5]},
 				First: map[string]time.Time{"v1": at(0), "v2": at(1)}, Last: map[string]time.Time{"v1": at(6), "v2": at(2)},
 			},
 		},
@@ -117,8 +117,8 @@ func TestRun(t *testing.T) {
 			}
 			<-run.Done()
 			got := Count(run.Stop(), time.Time{}, time.Time{})
-			if got.Requests != 50 || got.Versions["v1"] != 50 || len(got.Lost) != 0 || wrong.Load() != 0 {
-				t.Errorf("%s\nwant 50 answers of v1, got %v; %d requests with another protocol or host\n%s", tc.reason, got, wrong.Load(), Describe(got.Lost))
+			if got.Requests != 50 || got.Versions["v1"] != 50 || got.Lost != 0 || wrong.Load() != 0 {
+				t.Errorf("%s\nwant 50 answers of v1, got %v; %d requests with another protocol or host\n%s", tc.reason, got, wrong.Load(), Describe(got.Failures))
 			}
 		})
 	}
@@ -182,8 +182,8 @@ func TestRunKeepsFailures(t *testing.T) {
 			}
 			<-run.Done()
 			got := Count(run.Stop(), time.Time{}, time.Time{})
-			if len(got.Lost) != tc.lost || got.Own["v2"] != tc.own || !strings.Contains(Describe(got.Lost), tc.text) {
-				t.Errorf("%s\nwant %d lost with %q and %d own, got %v\n%s", tc.reason, tc.lost, tc.text, tc.own, got, Describe(got.Lost))
+			if got.Lost != tc.lost || got.Own["v2"] != tc.own || !strings.Contains(Describe(got.Failures), tc.text) {
+				t.Errorf("%s\nwant %d lost with %q and %d own, got %v\n%s", tc.reason, tc.lost, tc.text, tc.own, got, Describe(got.Failures))
 			}
 		})
 	}
