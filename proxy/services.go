@@ -45,7 +45,7 @@ func renderServices(in Input) renderedServices {
 		if !selectsPods(service) {
 			continue
 		}
-		d := deliver(service, rollouts[keyOf(service)])
+		d := deliver(service, lookedAfter(service, rollouts))
 		list = append(list, d)
 		selectors = append(selectors, d.selectors...)
 	}
@@ -58,6 +58,16 @@ func renderServices(in Input) renderedServices {
 		}
 	}
 	return out
+}
+
+// lookedAfter is the Rollout that decides how a Service is rendered. A person who
+// broke the glass has taken the Service out of every Rollout's hands: it is
+// rendered as kube-proxy sees it, or pods that he starts would never be reached.
+func lookedAfter(service *corev1.Service, rollouts map[types.NamespacedName]*v1alpha1.Rollout) *v1alpha1.Rollout {
+	if _, broken := service.Annotations[v1alpha1.AnnotationBreakGlass]; broken {
+		return nil
+	}
+	return rollouts[keyOf(service)]
 }
 
 // rolloutsByService finds the Rollout that looks after each Service. Only one with
