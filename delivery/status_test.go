@@ -1,0 +1,178 @@
+package delivery
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+// conditionsOf are the conditions as type, status and reason.
+func conditionsOf(s *v1alpha1.RolloutStatus) map[string]string {
+	m := map[string]string{}
+	for _, c := range s.Conditions {
+		m[c.Type] = string(c.Status) + "/" + c.Reason
+	}
+	return m
+}
+
+func TestConditions(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		o      *Observation
+		want   map[string]string
+	}{
+		"healthy": {"nothing to do", adoptedHealthy(), map[string]string{
+			"Ready": "True/Healthy", "Reconciling": "False/Healthy", "Stalled": "False/Healthy", "Promoted": "True/Promoted", "Held": "True/PoliciesWork",
+		}},
+		"stepping": {"on its way", steppingWith(func(o *Observation) { o.Proxies.Acked = 1 }), map[string]string{
+			"Ready": "False/Progressing", "Reconciling": "True/Progressing", "Stalled": "False/Progressing", "Promoted": "False/Progressing", "Held": "True/PoliciesWork",
+		}},
+		"paused": {"somebody is waited for", steppingWith(func(o *Observation) { o.Rollout.Spec.Paused = true }), map[string]string{
+			"Ready": "False/Paused", "Reconciling": "True/Paused", "Stalled": "False/Paused", "Promoted": "False/Paused", "Held": "True/PoliciesWork",
+		}},
+		"warm": {"the template is the stable one, but old pods are left", with(keptWarm, func(o *Observation) { record(o).Since = at(0) }), map[string]string{
+			"Ready": "False/Promoted", "Reconciling": "True/Promoted", "Stalled": "False/Promoted", "Promoted": "True/Promoted", "Held": "True/PoliciesWork",
+		}},
+		"warm, third": {"another template is held: that one is not promoted", with(keptWarm, func(o *Observation) { record(o).Since = at(0); o.Deployment.Template = "C" }), map[string]string{
+			"Ready": "False/Promoted", "Reconciling": "True/Promoted", "Stalled": "False/Promoted", "Promoted": "False/Promoted", "Held": "True/PoliciesWork",
+		}},
+		"rolled back": {"it does not go on by itself", wentBack(), map[string]string{
+			"Ready": "False/RolledBack", "Reconciling": "False/RolledBack", "Stalled": "True/RolledBack", "Promoted": "False/RolledBack", "Held": "True/PoliciesWork",
+		}},
+		"back while retreating": {"requests still go to the canary", with(goingBack, func(o *Observation) { o.Deployment.Template = "A" }), map[string]string{
+			"Ready": "False/RollingBack", "Reconciling": "True/RollingBack", "Stalled": "False/RollingBack", "Promoted": "False/RollingBack", "Held": "True/PoliciesWork",
+		}},
+		"refused": {"somebody must correct it", with(unadopted, func(o *Observation) { o.Deployment.Recreate = true }), map[string]string{
+			"Ready": "False/RecreateStrategy", "Reconciling": "False/RecreateStrategy", "Stalled": "True/RecreateStrategy", "Promoted": "False/RecreateStrategy", "Held": "True/PoliciesWork",
+		}},
+		"not settled": {"it settles by itself", with(unadopted, func(o *Observation) { o.Deployment.Generation++ }), map[string]string{
+			"Ready": "False/NotSettled", "Reconciling": "True/NotSettled", "Stalled": "False/NotSettled", "Promoted": "False/NotSettled", "Held": "True/PoliciesWork",
+		}},
+		"fallback": {"the controller holds", with(adoptedHealthy, func(o *Observation) {
+			o.Policies = Policies{Known: true, Pin: true}
+			o.Deployment.Hold, o.Deployment.Paused = "running", true
+		}), map[string]string{
+			"Ready": "True/Healthy", "Reconciling": "False/Healthy", "Stalled": "False/Healthy", "Promoted": "True/Promoted", "Held": "False/PoliciesMissing",
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			plan := Decide(*tc.o)
+			if diff := cmp.Diff(tc.want, conditionsOf(&plan.Status)); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func with(base func() *Observation, change func(*Observation)) *Observation {
+	o := base()
+	change(o)
+	return o
+}
+
+func steppingWith(change func(*Observation)) *Observation { return with(steppingAt20, change) }
+
+// everyStage is one observation of each stage in which nothing is to be written.
+func everyStage() map[string]*Observation {
+	return map[string]*Observation{
+		"unadopted":  with(unadopted, func(o *Observation) { o.Deployment.Generation++ }),
+		"healthy":    adoptedHealthy(),
+		"preparing":  with(heldB, func(o *Observation) { o.Service = nil }),
+		"stepping":   steppingWith(func(o *Observation) { o.Proxies.Acked, o.Proxies.PendingSince = 1, start }),
+		"judged":     with(judged, func(o *Observation) { answer(o, NoData, 0) }),
+		"pinning":    with(readyToSwap, func(o *Observation) { record(o).Stage = v1alpha1.StagePinning; o.Service.Endpoints = nil }),
+		"handing":    with(readyToSwap, func(o *Observation) { o.Deployment.Generation++ }),
+		"warm":       with(keptWarm, func(o *Observation) { record(o).Since = at(0) }),
+		"retreating": with(goingBack, func(o *Observation) { o.Proxies.Current = false }),
+		"rolledback": wentBack(),
+		"restoring":  with(puttingBack, func(o *Observation) { o.ReplicaSets[0].Pods = 1 }),
+	}
+}
+
+// TestQuietStatus: the status that was written, stored and read decides the same
+// status again, an hour later in all that does not tick: or every pass would write.
+func TestQuietStatus(t *testing.T) {
+	for name, o := range everyStage() {
+		t.Run(name, func(t *testing.T) {
+			o.Now = o.Now.Add(123456789 * time.Nanosecond)
+			first := Decide(*o)
+			if !sameRecord(record(o), first.Status.Record) {
+				t.Fatalf("the record changes: %+v", first.Status.Record)
+			}
+			raw, err := json.Marshal(first.Status)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var stored v1alpha1.RolloutStatus
+			if err := json.Unmarshal(raw, &stored); err != nil {
+				t.Fatal(err)
+			}
+			o.Rollout.Status, o.Samples = stored, nil
+			o.Now = o.Now.Add(3 * time.Second)
+			again := Decide(*o)
+			if !equality.Semantic.DeepEqual(stored, again.Status) {
+				t.Errorf("-first +again\n%s", cmp.Diff(stored, again.Status))
+			}
+			for _, e := range again.Events {
+				t.Errorf("told again: %s: %s", e.Reason, e.Message)
+			}
+		})
+	}
+}
+
+// TestSameAgain: equal observations give equal plans, and deciding changes nothing
+// that was observed.
+func TestSameAgain(t *testing.T) {
+	for name, o := range everyStage() {
+		t.Run(name, func(t *testing.T) {
+			before, _ := json.Marshal(o)
+			one, _ := json.Marshal(Decide(*o))
+			two, _ := json.Marshal(Decide(*o))
+			after, _ := json.Marshal(o)
+			if string(one) != string(two) {
+				t.Errorf("two plans of one observation:\n%s", cmp.Diff(string(one), string(two)))
+			}
+			if string(before) != string(after) {
+				t.Errorf("the observation was changed:\n%s", cmp.Diff(string(before), string(after)))
+			}
+		})
+	}
+}
+
+// TestEmptyObservations: however little was seen, a decision is made.
+func TestEmptyObservations(t *testing.T) {
+	for _, stage := range []v1alpha1.Stage{
+		"", v1alpha1.StageHealthy, v1alpha1.StagePreparing, v1alpha1.StageStepping, v1alpha1.StagePinning,
+		v1alpha1.StageHandingOver, v1alpha1.StageWarm, v1alpha1.StageRetreating, v1alpha1.StageRolledBack, v1alpha1.StageRestoring,
+	} {
+		for _, deployment := range []*Deployment{nil, {UID: "d"}, {UID: "d", Hold: "running", Paused: true, Replicas: 3}} {
+			o := Observation{Rollout: &v1alpha1.Rollout{}, Deployment: deployment}
+			if stage != "" {
+				o.Rollout.Status.Record = &v1alpha1.Record{Stage: stage, WorkloadUID: "d", Canary: "xB", Step: 1}
+			}
+			Decide(o)
+			o.ReplicaSets = []ReplicaSet{{Revision: "xB", Owner: OwnerHolder}}
+			Decide(o)
+			o.ReplicaSets[0].Owner = OwnerDeployment
+			Decide(o)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for name, o := range map[string]*Observation{"idle": adoptedHealthy(), "stepping": everyStage()["stepping"], "judged": judged()} {
+		b.Run(name, func(b *testing.B) {
+			o.Rollout.Status = Decide(*o).Status
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(*o)
+			}
+		})
+	}
+}
