@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +135,7 @@ func (c *crashing) once() (*time.Time, error) {
 	}
 	o := c.observe()
 	plan := Decide(o)
-	if !sameStatus(&o, &plan) {
+	if !reflect.DeepEqual(o.Rollout.Status, plan.Status) {
 		if err := c.writing(); err != nil {
 			return nil, err
 		}
@@ -161,11 +162,6 @@ func (c *crashing) once() (*time.Time, error) {
 		return nil, nil
 	}
 	return &plan.RequeueAt, nil
-}
-
-func sameStatus(o *Observation, plan *Plan) bool {
-	a, b := o.Rollout.Status, plan.Status
-	return sameRecord(a.Record, b.Record) && a.Phase == b.Phase && a.Message == b.Message
 }
 
 func (c *crashing) restart() {
