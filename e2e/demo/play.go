@@ -257,7 +257,7 @@ func (p *play) bad(ctx context.Context) error {
 	if err := p.change(ctx, &a, func(r live.Rollout) bool { return r.Status.Phase == "RolledBack" }); err != nil {
 		return err
 	}
-	if err := p.kubectl(ctx, "-n", namespace, "describe", "rollout", name); err != nil {
+	if err := p.kubectl(ctx, "-n", namespace, "events", "--for=rollout/"+name); err != nil {
 		return err
 	}
 	p.finish(&a)
