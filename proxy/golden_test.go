@@ -31,7 +31,11 @@ var update = flag.Bool("update", false, "rewrite the goldens; read the differenc
 func TestGoldens(t *testing.T) {
 	for _, dir := range cases(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			out := proxy.Build(readObjects(t, filepath.Join(dir, "objects.yaml")))
+			in, untouched := readObjects(t, filepath.Join(dir, "objects.yaml")), readObjects(t, filepath.Join(dir, "objects.yaml"))
+			out := proxy.Build(in)
+			if diff := cmp.Diff(untouched, in); diff != "" {
+				t.Errorf("Build changed its input, which others share:\n%s", diff)
+			}
 			world := xds.Translate(nil, out.Config)
 			if len(world.Problems) > 0 {
 				t.Errorf("Translate found problems: %v", world.Problems)

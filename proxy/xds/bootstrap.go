@@ -148,6 +148,9 @@ func makeXDSCluster(host string, port uint32) (*clusterv3.Cluster, error) {
 	}
 	cluster := makeStaticCluster(xdsCluster, makeAddress(host, port))
 	cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
+	// By default Envoy takes IPv6 addresses alone where there are any, also when the
+	// control plane listens on the others only.
+	cluster.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 	cluster.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptionsName: options}
 	return cluster, nil
 }
