@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -186,6 +187,35 @@ func TestRunWithoutEnvoy(t *testing.T) {
 		"--ready-address="+freeAddress(t), "--stats-address="+freeAddress(t)))
 	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
 		t.Errorf("Run(): want an error that names the program, got: %v", err)
+	}
+}
+
+func TestLookAfterMindsOnlyEnvoy(t *testing.T) {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, syscall.SIGCHLD)
+	defer signal.Stop(children)
+	envoy, err := start("/bin/sleep", []string{"60"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &agent{log: slog.New(slog.DiscardHandler), now: time.Now, envoy: envoy}
+	orphan, err := start("/bin/sh", []string{"-c", "exit 0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-children
+	if _, ended := a.lookAfter(); ended || a.envoy.pid != envoy.pid {
+		t.Errorf("lookAfter(): took the end of process %d for Envoy's, which is %d", orphan.pid, envoy.pid)
+	}
+	if err := envoy.kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-children
+	if delay, ended := a.lookAfter(); !ended || delay != firstDelay || a.envoy.running() {
+		t.Errorf("lookAfter(): want a restart in %v, got %v, %v", firstDelay, delay, ended)
+	}
+	if err := a.envoy.kill(); err != nil {
+		t.Errorf("kill() without an Envoy: %v", err)
 	}
 }
 

@@ -25,12 +25,10 @@ type ending struct {
 
 // String is for people: "exit status 1", "signal: killed".
 func (e ending) String() string {
-	switch {
-	case e.status.Signaled():
+	if e.status.Signaled() {
 		return "signal: " + e.status.Signal().String()
-	default:
-		return fmt.Sprintf("exit status %d", e.status.ExitStatus())
 	}
+	return fmt.Sprintf("exit status %d", e.status.ExitStatus())
 }
 
 // start starts a program with the agent's own outputs.
@@ -57,6 +55,9 @@ func start(program string, args []string) (process, error) {
 func (p process) running() bool { return p.pid != 0 }
 
 func (p process) kill() error {
+	if !p.running() {
+		return nil // To the kernel 0 is everybody in the agent's own group.
+	}
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill Envoy: %w", err)
 	}
@@ -70,12 +71,9 @@ func reap() []ending {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-		case err != nil || pid <= 0: // No child at all, or none that ended.
+		if err != nil || pid <= 0 { // No child at all, or none that ended.
 			return ended
-		default:
-			ended = append(ended, ending{pid: pid, status: status})
 		}
+		ended = append(ended, ending{pid: pid, status: status})
 	}
 }

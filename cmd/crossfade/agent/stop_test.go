@@ -84,6 +84,21 @@ func TestStopNext(t *testing.T) {
 				{sight{}, leave},
 			},
 		},
+		"Silent": {
+			reason: "An Envoy that drains and no longer says how many connections are open may have some: to the bound.",
+			ticks: []tick{
+				{open(2), nothing},
+				{open(2), nothing},
+				{open(2), askToDrain},
+				{open(-1), nothing},
+				{open(-1), nothing},
+				{open(-1), nothing},
+				{open(-1), nothing},
+				{open(-1), nothing},
+				{open(-1), askToQuit},
+				{sight{}, leave},
+			},
+		},
 		"NotDraining": {
 			reason:  "While Envoy has not begun to drain, no connection just now means nothing.",
 			refuses: true,
