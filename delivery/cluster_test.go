@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
@@ -295,9 +296,9 @@ type proxy struct {
 	name               string
 	present, connected bool
 	acked, sent        *route
-	delay              timeDuration
-	ackAt              timeTime
-	pendingSince       timeTime
+	delay              time.Duration
+	ackAt              time.Time
+	pendingSince       time.Time
 	silent             bool
 	rejects            string // a revision whose routes it refuses
 	rejected           *route
@@ -352,7 +353,7 @@ func (w *world) talk(p *proxy) bool {
 	}
 	if p.sent == nil {
 		if p.acked != nil && *p.acked == *w.published || p.rejected != nil && *p.rejected == *w.published {
-			p.pendingSince = timeTime{}
+			p.pendingSince = time.Time{}
 			return false
 		}
 		p.sent, p.ackAt = w.published, w.now.Add(p.delay)
@@ -367,7 +368,7 @@ func (w *world) talk(p *proxy) bool {
 	}
 	p.acked, p.sent = p.sent, nil
 	if *p.acked == *w.published {
-		p.pendingSince = timeTime{}
+		p.pendingSince = time.Time{}
 	} else {
 		p.pendingSince = w.now
 	}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,6 +60,34 @@ func (s *story) until(what string, condition func() bool) {
 		r := s.record()
 		s.t.Fatalf("did not come: %s; record %+v", what, r)
 	}
+}
+
+// at begins with a canary of template B at a weight, acked; what led there is not
+// told again.
+func (s *story) at(weight int32) {
+	s.t.Helper()
+	s.quietly(fmt.Sprintf("revision rA adopted, template B applied, %d/100 on canary xB acked", weight), func() {
+		s.adopted()
+		s.canaryStarts("B")
+		s.until("acked", s.atWeight(weight))
+	})
+}
+
+// endsHealthy goes on to the end; what happens as in the golden "promote" is not
+// told again.
+func (s *story) endsHealthy(stable string) {
+	s.t.Helper()
+	s.quietly("and so on as in promote: Healthy, revision "+stable+" serves everybody", s.healthy)
+	s.serves(stable)
+}
+
+func (s *story) quietly(instead string, do func()) {
+	s.t.Helper()
+	loud := s.trace
+	s.trace = func(string, string) {}
+	do()
+	s.trace = loud
+	s.trace("...", instead)
 }
 
 func (s *story) adopted() {

@@ -46,9 +46,7 @@ var scenarios = map[string]func(*story){
 		s.serves("rA")
 	},
 	"rollback-proxy-silent": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("5 %", s.atWeight(5))
+		s.at(5)
 		s.trace("fault", "gw-2 is frozen")
 		s.proxies[2].silent = true
 		s.rolledBack()
@@ -80,8 +78,8 @@ var scenarios = map[string]func(*story){
 		s.until("paused", s.settledIn(v1alpha1.PhasePaused))
 		s.trace("fault", "Prometheus is back")
 		s.measure = answers
-		s.healthy()
-		s.serves("xB")
+		s.until("step 2", func() bool { return s.record().Step == 2 })
+		s.endsHealthy("xB")
 	},
 	"no-verdict-rollback": func(s *story) {
 		good := 0.001
@@ -104,45 +102,35 @@ var scenarios = map[string]func(*story){
 		s.rolledBack()
 	},
 	"third-revision": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("5 %", s.atWeight(5))
+		s.at(5)
 		s.apply("C")
-		s.healthy()
-		s.serves("xC")
+		s.until("5 % of C", func() bool { return s.record().Canary == "xC" && s.atWeight(5)() })
+		s.endsHealthy("xC")
 	},
 	"back-to-stable": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.apply("A")
 		s.healthy()
 		s.serves("rA")
 	},
 	"scaled-4-to-8": func(s *story) {
 		s.autoscaled = true
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.scale(8)
 		s.healthy()
 		s.serves("xB")
 	},
 	"scaled-to-zero": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.scale(0)
 		s.until("paused", s.settledIn(v1alpha1.PhasePaused))
 		s.run(0, func() bool { return false })
 		s.scale(4)
-		s.healthy()
-		s.serves("xB")
+		s.until("5 %", s.atWeight(5))
+		s.endsHealthy("xB")
 	},
 	"steps-edited": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("25 %", s.atWeight(25))
+		s.at(25)
 		s.until("step 3", func() bool { return s.record().Step == 3 && s.record().AckedAt != nil })
 		s.edit("lowers the third step to 30 %", func(ro *v1alpha1.Rollout) { ro.Spec.Strategy.Canary.Steps[2].Weight = 30 })
 		s.until("30 %", s.atWeight(30))
@@ -153,14 +141,12 @@ var scenarios = map[string]func(*story){
 		s.serves("xB")
 	},
 	"paused": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("5 %", s.atWeight(5))
+		s.at(5)
 		s.edit("sets paused", func(ro *v1alpha1.Rollout) { ro.Spec.Paused = true })
 		s.run(10*time.Minute, func() bool { return false })
 		s.edit("clears paused", func(ro *v1alpha1.Rollout) { ro.Spec.Paused = false })
-		s.healthy()
-		s.serves("xB")
+		s.until("25 %", s.atWeight(25))
+		s.endsHealthy("xB")
 	},
 	"endless-pause": func(s *story) {
 		s.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: 20, Pause: &v1alpha1.Pause{}}}
@@ -170,8 +156,7 @@ var scenarios = map[string]func(*story){
 		s.annotate(v1alpha1.AnnotationPromote, "xC/1")
 		s.run(time.Hour, func() bool { return false })
 		s.annotate(v1alpha1.AnnotationPromote, "xB/1")
-		s.healthy()
-		s.serves("xB")
+		s.endsHealthy("xB")
 	},
 	"deleted-when-healthy": func(s *story) {
 		s.adopted()
@@ -179,9 +164,7 @@ var scenarios = map[string]func(*story){
 		s.until("gone", func() bool { return s.ro == nil })
 	},
 	"deleted-mid-way": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.deleteRollout()
 		s.until("gone", func() bool { return s.ro == nil })
 		s.run(time.Minute, func() bool { return false })
@@ -194,30 +177,24 @@ var scenarios = map[string]func(*story){
 		s.until("gone", func() bool { return s.ro == nil })
 	},
 	"canary-pods-lost": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.killPods("xB")
 		s.rolledBack()
 		s.serves("rA")
 	},
 	"canary-pods-lost-and-back": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.killPods("xB")
 		s.run(time.Minute, func() bool { return false })
 		s.heal("xB")
-		s.healthy()
-		s.serves("xB")
+		s.until("50 %", s.atWeight(50))
+		s.endsHealthy("xB")
 	},
 	"stable-pods-lost": func(s *story) {
 		good := 0.001
 		s.withCheck(&good)
 		s.shiftAll = true
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.killPods("rA")
 		good = 0.5
 		s.run(5*time.Minute, func() bool { return false })
@@ -226,21 +203,17 @@ var scenarios = map[string]func(*story){
 		s.serves("rA")
 	},
 	"service-deleted-and-back": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("25 %", s.atWeight(25))
+		s.at(25)
 		s.trace("user", "deletes the Service")
 		s.svcs = nil
 		s.run(time.Minute, func() bool { return false })
 		s.trace("user", "makes the Service again")
 		s.svcs = []*service{{Service: Service{Name: testName, UID: s.uid(), Selects: true}, rv: s.next()}}
-		s.healthy()
-		s.serves("xB")
+		s.until("25 % again", s.atWeight(25))
+		s.endsHealthy("xB")
 	},
 	"deployment-deleted-and-back": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("25 %", s.atWeight(25))
+		s.at(25)
 		s.deleteDeployment()
 		s.run(time.Minute, func() bool { return false })
 		s.trace("user", "makes the Deployment again")
@@ -267,9 +240,8 @@ var scenarios = map[string]func(*story){
 		s.clusterActs()
 		s.trace("fault", "the policy is back")
 		s.policies.Hold = true
-		s.until("stepping", s.inStage(v1alpha1.StageStepping))
-		s.healthy()
-		s.serves("rB")
+		s.until("5 %", s.atWeight(5))
+		s.endsHealthy("rB")
 	},
 	"retry": func(s *story) {
 		s.broken["B"] = true
@@ -298,9 +270,7 @@ var scenarios = map[string]func(*story){
 		s.serves("rA")
 	},
 	"break-glass": func(s *story) {
-		s.adopted()
-		s.canaryStarts("B")
-		s.until("50 %", s.atWeight(50))
+		s.at(50)
 		s.trace("user", "breaks the glass: annotates Deployment and Service, removes the key, resumes with template D")
 		s.facts.odd = true
 		s.changeDeployment(func(d *deployment) { d.BreakGlass, d.Template, d.Paused = true, "D", false })
