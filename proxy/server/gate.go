@@ -19,8 +19,8 @@ func (s *stream) mayAdd(k kind, r *xds.Resource) bool {
 	return true
 }
 
-// mayChange says whether a cluster that the proxy has may change. It gets warm only with endpoints, so there must be some
-// to send: it waits where they have to wait, and until it is known what the proxy has (see stopgap in decide).
+// mayChange says whether a cluster that the proxy has may change. It gets warm only with endpoints, and where the published
+// ones have to wait those that it has are sent again (stopgap, in decide). So they have to be known first.
 func (s *stream) mayChange(cluster string) bool {
 	if s.world.all[endpoints][cluster] == nil {
 		return true
@@ -28,7 +28,7 @@ func (s *stream) mayChange(cluster string) bool {
 	e := &s.types[endpoints]
 	untold := s.reconnected && !e.seen
 	ghost := e.held[cluster] != nil && e.held[cluster].Body == nil
-	return !untold && !ghost && !s.emptiesTooEarly(cluster)
+	return !untold && !ghost
 }
 
 // usable says whether a route may name the cluster: the proxy has acked it, and so it has its endpoints.

@@ -373,3 +373,67 @@ func TestNackStorm(t *testing.T) {
 		t.Errorf("got route version %q after the refused one", got)
 	}
 }
+
+// TestOverTheWire goes through names that do not exist, stale nonces, a reconnect to a restarted server and the order of a
+// change, on a real connection.
+func TestOverTheWire(t *testing.T) {
+	s := New(testOptions())
+	s.Publish(testView, weighted("1", 0))
+	c := dial(t, serveOn(t, s), "p1")
+	c.sync()
+
+	c.ask(endpoints, "x")
+	m := c.receive(endpoints)
+	if d := cmp.Diff([]string{"x"}, m.GetRemovedResources()); d != "" {
+		t.Errorf("an unknown name is not answered as removed: -want +got\n%s", d)
+	}
+	c.ack(endpoints, m)
+	c.send(endpoints, &discoveryv3.DeltaDiscoveryRequest{ResourceNamesUnsubscribe: []string{"x"}, ResponseNonce: "stale"})
+	c.ask(endpoints, "a") // Asked again, so answered again; and the unsubscription before it was taken in.
+	c.ack(endpoints, c.receive(endpoints))
+	snap := weighted("2", 5)
+	snap.Endpoints["x"] = &xds.Resource{Name: "x", Version: "1", Body: snap.Endpoints["a"].Body}
+	s.Publish(testView, snap)
+	c.ack(routes, c.receive(routes)) // And nothing about x.
+	c.close()
+
+	restarted := New(testOptions())
+	restarted.Publish(testView, weighted("2", 5))
+	back := dial(t, serveOn(t, restarted), "p1")
+	have := func(k kind, name, version string, names ...string) {
+		back.send(k, &discoveryv3.DeltaDiscoveryRequest{
+			ResourceNamesSubscribe: names, InitialResourceVersions: map[string]string{name: version},
+		})
+	}
+	have(clusters, "a", "1")
+	have(endpoints, "a", "1", "a")
+	have(listeners, "l", "1")
+	have(routes, "r", "2", "r")
+	back.ack(endpoints, back.receive(endpoints)) // Envoy may be waiting for these; nothing else comes.
+	await(t, restarted, "known again", func() bool {
+		acks := restarted.ServiceAcks("shop/web")
+		return len(acks) == 1 && acks[0].Current && acks[0].HighestShare("canary") == 0.05
+	})
+
+	next := weighted("3", 0)
+	next.Clusters["b"] = &xds.Resource{Name: "b", Version: "1", Body: next.Clusters["a"].Body}
+	next.Endpoints["b"] = &xds.Resource{Name: "b", Version: "1", Body: next.Endpoints["a"].Body}
+	delete(next.Clusters, "a")
+	delete(next.Endpoints, "a")
+	next.Routes["r"].References = []string{"b"}
+	restarted.Publish(testView, next)
+	added := back.receive(clusters)
+	if len(added.GetRemovedResources()) > 0 {
+		t.Errorf("a cluster in use is removed: %v", added)
+	}
+	back.ask(endpoints, "b")
+	back.ack(endpoints, back.receive(endpoints))
+	back.ack(clusters, added)
+	back.ack(routes, back.receive(routes))
+	for _, k := range []kind{endpoints, clusters} {
+		m := back.receive(k)
+		if d := cmp.Diff([]string{"a"}, m.GetRemovedResources()); d != "" {
+			t.Errorf("%s: -want +got\n%s", short[k], d)
+		}
+	}
+}
