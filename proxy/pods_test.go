@@ -79,17 +79,25 @@ func TestEndpointsOf(t *testing.T) {
 		want     []ir.Endpoint
 	}{
 		"Default": {
-			"without a target port it is the Service's", []*corev1.Pod{pod("10.0.0.1", corev1.PodSpec{})},
-			corev1.ServicePort{Port: 80}, nil, []ir.Endpoint{{IP: "10.0.0.1", Port: 80}},
+			"without a target port it is the Service's",
+			[]*corev1.Pod{pod("10.0.0.1", corev1.PodSpec{})},
+			corev1.ServicePort{Port: 80},
+			nil,
+			[]ir.Endpoint{{IP: "10.0.0.1", Port: 80}},
 		},
 		"Number": {
-			"a target port by number", []*corev1.Pod{pod("10.0.0.1", corev1.PodSpec{})},
-			corev1.ServicePort{Port: 80, TargetPort: intstr.FromInt32(8080)}, nil, []ir.Endpoint{{IP: "10.0.0.1", Port: 8080}},
+			"a target port by number",
+			[]*corev1.Pod{pod("10.0.0.1", corev1.PodSpec{})},
+			corev1.ServicePort{Port: 80, TargetPort: intstr.FromInt32(8080)},
+			nil,
+			[]ir.Endpoint{{IP: "10.0.0.1", Port: 8080}},
 		},
 		"Sorted": {
 			"in order, and a shared address once",
 			[]*corev1.Pod{pod("10.0.0.2", corev1.PodSpec{}), pod("10.0.0.1", corev1.PodSpec{}), pod("10.0.0.2", corev1.PodSpec{})},
-			corev1.ServicePort{Port: 80}, nil, []ir.Endpoint{{IP: "10.0.0.1", Port: 80}, {IP: "10.0.0.2", Port: 80}},
+			corev1.ServicePort{Port: 80},
+			nil,
+			[]ir.Endpoint{{IP: "10.0.0.1", Port: 80}, {IP: "10.0.0.2", Port: 80}},
 		},
 		"Name": {
 			"each pod has its own number for a name, and TCP is meant",
@@ -98,7 +106,8 @@ func TestEndpointsOf(t *testing.T) {
 				pod("10.0.0.2", corev1.PodSpec{Containers: []corev1.Container{container("", 8082)}}),
 				pod("10.0.0.3", corev1.PodSpec{Containers: []corev1.Container{container("UDP", 53)}}),
 			},
-			named, nil, []ir.Endpoint{{IP: "10.0.0.1", Port: 8081}, {IP: "10.0.0.2", Port: 8082}},
+			named, nil,
+			[]ir.Endpoint{{IP: "10.0.0.1", Port: 8081}, {IP: "10.0.0.2", Port: 8082}},
 		},
 		"Sidecar": {
 			"an init container serves only when it goes on running",
@@ -108,18 +117,21 @@ func TestEndpointsOf(t *testing.T) {
 					RestartPolicy: &always, Ports: container("TCP", 8082).Ports,
 				}}}),
 			},
-			named, nil, []ir.Endpoint{{IP: "10.0.0.2", Port: 8082}},
+			named, nil,
+			[]ir.Endpoint{{IP: "10.0.0.2", Port: 8082}},
 		},
 		"IPv6First": {
 			"the address is of the Service's first family",
 			[]*corev1.Pod{pod("10.0.0.1", corev1.PodSpec{}, "10.0.0.1", "fd00::1"), pod("10.0.0.2", corev1.PodSpec{})},
-			corev1.ServicePort{Port: 80}, []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol},
+			corev1.ServicePort{Port: 80},
+			[]corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol},
 			[]ir.Endpoint{{IP: "fd00::1", Port: 80}},
 		},
 		"IPv4": {
 			"whichever address of the pod comes first",
 			[]*corev1.Pod{pod("fd00::1", corev1.PodSpec{}, "fd00::1", "10.0.0.1")},
-			corev1.ServicePort{Port: 80}, []corev1.IPFamily{corev1.IPv4Protocol},
+			corev1.ServicePort{Port: 80},
+			[]corev1.IPFamily{corev1.IPv4Protocol},
 			[]ir.Endpoint{{IP: "10.0.0.1", Port: 80}},
 		},
 	}

@@ -1,0 +1,84 @@
+package proxy_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	grpcxds "google.golang.org/grpc/xds"
+
+	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/xds"
+)
+
+// TestChainToGRPC lets gRPC's own client, which has no Envoy beside it, use what is
+// made for the mesh: it must take every resource as it is, and follow the weight.
+func TestChainToGRPC(t *testing.T) {
+	a, b := startRPC(t), startRPC(t)
+	objects := strings.NewReplacer("PORT-A", fmt.Sprint(a), "PORT-B", fmt.Sprint(b)).Replace(served)
+	in := parseObjects(t, "served", []byte(objects))
+	serving, address := startServer(t)
+	var world *xds.World
+	publish := func(weight int32) {
+		in.Rollouts[0].Status.Record.Weight = weight
+		world = xds.Translate(world, proxy.Build(in).Config)
+		serving.Publish(xds.MeshView, world.Snapshots[xds.MeshView])
+	}
+	publish(0)
+	resolver, err := grpcxds.NewXDSResolverWithConfigForTesting(fmt.Appendf(nil, `{
+		"xds_servers": [{"server_uri": %q, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}],
+		"node": {"id": "grpc", "cluster": %q}}`, address, xds.MeshView))
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection, err := grpc.NewClient("xds:///b.shop:80", grpc.WithResolvers(resolver), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	client := healthpb.NewHealthClient(connection)
+	call := func() string {
+		var from peer.Peer
+		if _, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{}, grpc.Peer(&from)); err != nil {
+			t.Fatal(err)
+		}
+		return from.Addr.String()
+	}
+	call() // Only who has made a call has asked for routes.
+	for _, weight := range []int32{0, 100, 0} {
+		publish(weight)
+		awaitAck(t, serving, float64(weight)/100)
+		want := map[int32]int{0: a, 100: b}[weight]
+		// Unlike Envoy, gRPC confirms before its next call follows.
+		for n := 0; call() != fmt.Sprintf("127.0.0.1:%d", want); n++ {
+			if n == 1000 {
+				t.Fatalf("weight %d is confirmed, but calls still go elsewhere", weight)
+			}
+		}
+		for range 50 {
+			if got := call(); got != fmt.Sprintf("127.0.0.1:%d", want) {
+				t.Errorf("at weight %d a call went to %s", weight, got)
+			}
+		}
+	}
+}
+
+// startRPC starts a gRPC server that stands for a pod, and returns its port.
+func startRPC(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := grpc.NewServer()
+	healthpb.RegisterHealthServer(g, health.NewServer())
+	go func() { _ = g.Serve(listener) }() // It ends with the test.
+	t.Cleanup(g.Stop)
+	return listener.Addr().(*net.TCPAddr).Port
+}
