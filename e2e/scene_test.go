@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -119,7 +120,8 @@ func stage(t *testing.T, s setup) *scene {
 	if s.Deadline == 0 {
 		s.Deadline = 120
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	// Not t.Context(), which is over when the clean-up begins.
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	t.Cleanup(cancel)
 	c := &scene{T: t, setup: s, ctx: ctx, api: connect(t)}
 	c.kubectl("delete", "namespace", s.Namespace, "--ignore-not-found", "--timeout=120s")
@@ -434,6 +436,9 @@ func (f *traffic) judge(versions map[string]string) load.Counts {
 	end := time.Now()
 	samples, counts := f.stop()
 	f.Log(counts)
+	if slow := slices.MaxFunc(samples, func(a, b load.Sample) int { return cmp.Compare(a.Took, b.Took) }); slow.Took > 3*time.Second {
+		f.Logf("the slowest, sent %s after the load began: %+v", slow.At.Sub(f.since).Round(time.Millisecond), slow)
+	}
 	if counts.Lost > 0 {
 		f.Errorf("%d requests were lost:\n%s", counts.Lost, load.Describe(counts.Failures))
 		f.keepFailures(samples)
