@@ -390,10 +390,23 @@ func TestStream(t *testing.T) {
 				{ack(clusters), nil},
 				{ask(routes, strings.Fields(nine(""))...), []string{"RDS" + strings.ReplaceAll(nine("@1"), "r", "+r")}},
 				{ack(routes), nil},
-				{publish("CDS a@1 b@1; EDS a@1 b@1; LDS; RDS" + nine("@2>a,b")), []string{"RDS" + strings.ReplaceAll(nine("@2"), "r", "+r")}},
+				{
+					publish("CDS a@1 b@1; EDS a@1 b@1; LDS; RDS" + strings.Replace(nine("@2>a"), "r9@2>a", "r9@2>a,b", 1)),
+					[]string{"RDS" + strings.ReplaceAll(nine("@2"), "r", "+r")},
+				},
 				{nack(routes, "?"), []string{"RDS +r1@2"}},
-				{nack(routes, "?"), []string{"RDS +r2@2"}},
-				{publish("CDS a@1; EDS a@1; LDS; RDS" + nine("@1>a")), nil},
+				{publish("CDS a@1; EDS a@1; LDS; RDS" + strings.Replace(nine("@2>a"), "r9@2", "r9@3", 1)), nil},
+			},
+		},
+		"RefusedRemovalMayHaveHappened": {
+			reason: "A cluster whose removal was in a refused response is sent again when it is wanted after all.",
+			world:  "CDS a@1; EDS; LDS; RDS",
+			lines: []line{
+				{ask(clusters), []string{"CDS +a@1"}},
+				{ack(clusters), nil},
+				{publish("CDS b@1; EDS; LDS; RDS"), []string{"CDS +b@1 -a"}},
+				{publish("CDS a@1 b@1; EDS; LDS; RDS"), nil},
+				{nack(clusters, "b is bad"), []string{"CDS +a@1"}},
 			},
 		},
 		"RefusedRemoval": {
