@@ -111,9 +111,6 @@ func newPass(o Observation) *pass {
 }
 
 func (p *pass) find(revision string) *ReplicaSet {
-	if revision == "" {
-		return nil
-	}
 	i := slices.IndexFunc(p.ReplicaSets, func(r ReplicaSet) bool { return r.Revision == revision })
 	if i < 0 {
 		return nil

@@ -43,10 +43,13 @@ func (p *pass) workloadGone() bool {
 }
 
 // letServicesGo takes everything of ours from the Services, and then the
-// finalizer: it goes last, so that a crash before it repeats the rest.
+// finalizer: it goes last, so that a crash before it repeats the rest. A Service of
+// an adopted Deployment is written even when it seems to be clean: a cache that
+// does not show our label yet is found out by the resourceVersion. A Service that
+// carries another Rollout's label is not ours.
 func (p *pass) letServicesGo(why string) bool {
 	for _, s := range p.services() {
-		if s.Rollout != "" || s.Pin != "" || s.Key != "" {
+		if s.Rollout == p.Rollout.Name || (s.Rollout == "" && p.rec != nil) {
 			p.act(Action{Kind: UnlabelService, Object: s.Name, Direct: !p.Policies.Pin, Why: why})
 		}
 	}

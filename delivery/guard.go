@@ -155,7 +155,9 @@ func (p *pass) silent() bool {
 // unrouted says that no proxy sends requests to a revision any more, so that its
 // pods may go (I4). A proxy that does not say so is waited for until acks.timeout,
 // counted from the weight that ended the routing (since) and from when this
-// controller began to listen.
+// controller began to listen. When no proxy is silent, what is published still
+// routes there (stable has only just become ready again), and no time makes that
+// safe.
 func (p *pass) unrouted(revision string, since time.Time) bool {
 	x := &p.Proxies
 	if !x.Current {
@@ -164,7 +166,7 @@ func (p *pass) unrouted(revision string, since time.Time) bool {
 	if !slices.Contains(x.MayRoute, revision) {
 		return true
 	}
-	return p.past(latest(x.PendingSince, since).Add(p.ackTimeout()))
+	return !x.PendingSince.IsZero() && p.past(latest(x.PendingSince, since).Add(p.ackTimeout()))
 }
 
 func join(list []string) string { return strings.Join(list, ", ") }

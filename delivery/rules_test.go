@@ -56,7 +56,27 @@ func TestAdoption(t *testing.T) {
 		"held, record lost": {"what has pods is stable, not what is held", unadopted, func(o *Observation) { held(o); o.Deployment.Template = "B" },
 			"records Healthy, weight 0/0, stable rA"},
 		"deleted before": {"nothing was adopted", unadopted, deleted, "RemoveFinalizer web"},
-		"namespace goes": {"10c: nothing is put back", adoptedHealthy, func(o *Observation) { o.NamespaceTerminating = true }, "RemoveFinalizer web"},
+		"new pods asked for": {"two revisions are asked for", unadopted, func(o *Observation) {
+			r := running("rZ", "Z", OwnerDeployment, 1, 0)
+			r.StatusReplicas = 0
+			o.ReplicaSets = append(o.ReplicaSets, r)
+		}, "Initializing, NotSettled"},
+		"held, record lost, history": {"what has pods is stable, not what is newest", unadopted, func(o *Observation) {
+			held(o)
+			o.Deployment.Template = "B"
+			o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 9))
+		}, "records Healthy, weight 0/0, stable rA"},
+		"held, record lost, at zero": {"the newest is what would be scaled up", unadopted, func(o *Observation) {
+			held(o)
+			o.Deployment.Template, o.Deployment.Replicas = "B", 0
+			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rZ", "Z", OwnerDeployment, 0, 9)}
+		}, "records Healthy, weight 0/0, stable rZ"},
+		"held, record lost, two": {"which is stable?", unadopted, func(o *Observation) {
+			held(o)
+			o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 1, 9))
+		}, "Initializing, NotSettled"},
+		"deleted, other's Service": {"the label is another Rollout's", unadopted, func(o *Observation) { deleted(o); o.Service.Rollout = "first" }, "RemoveFinalizer web"},
+		"namespace goes":           {"10c: nothing is put back", adoptedHealthy, func(o *Observation) { o.NamespaceTerminating = true }, "RemoveFinalizer web"},
 		"label, then Healthy": {"the policies act on what is labelled", adoptedHealthy, func(o *Observation) { o.Deployment.Rollout, o.Service.Rollout = "", "" },
 			"LabelDeployment web\nLabelService web"},
 		"other Services, too": {"the pin policy acts on what is labelled", adoptedHealthy, func(o *Observation) { o.OtherServices = []Service{{Name: "lb", Selects: true}} }, "LabelService lb"},
@@ -99,6 +119,7 @@ func TestHealthy(t *testing.T) {
 		"left holder":             {"I12", adoptedHealthy, func(o *Observation) { o.Holder = &Holder{Name: "web-crossfade"} }, "records Restoring"},
 		"Service gone":            {"nothing to shift", adoptedHealthy, func(o *Observation) { o.Service = nil }, "Healthy, ServiceNotFound"},
 		"deleted":                 {"everything is put back", adoptedHealthy, deleted, "records Restoring (then Detach; Initializing)"},
+		"other Service":           {"the first one is let go", adoptedHealthy, func(o *Observation) { o.Rollout.Spec.ServiceRef.Name = "api" }, "records Restoring (then Detach; Initializing)"},
 		"other workload":          {"the first one is let go", adoptedHealthy, func(o *Observation) { o.Rollout.Spec.WorkloadRef.Name = "api" }, "records Restoring (then Detach; Initializing)"},
 		"Deployment gone":         {"it is adopted anew", adoptedHealthy, func(o *Observation) { o.Deployment, o.ReplicaSets = nil, nil }, "forgets the record"},
 		"Deployment gone, pinned": {"7e: the Service would stay empty", steppingAt20, func(o *Observation) { o.Deployment, o.ReplicaSets = nil, nil }, "Unpin web"},
@@ -147,6 +168,7 @@ func TestPreparing(t *testing.T) {
 			o.ReplicaSets = append(o.ReplicaSets, running("xZ", "Z", OwnerHolder, 2, 0))
 			record(o).Since = at(-10 * time.Second)
 			o.Proxies.MayRoute = []string{"rA", "xZ"}
+			o.Proxies.PendingSince = start.Add(-time.Hour)
 		}, "Progressing, Progressing\nasks again at 50s"},
 		"parked history stays": {"it is given back at the end", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerHolder, 0, 7)) }, "CreateCanary web-xB"},
 		"altered": {"3c: every pod would restart", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B'", OwnerHolder, 0, 0)) },
@@ -203,6 +225,7 @@ func TestSizes(t *testing.T) {
 		"smaller while routed": {"I4: not before the proxies know", steppingAt20, func(o *Observation) {
 			r := record(o)
 			r.Weight, r.Step, r.AckedAt, r.WeightSince, r.Replicas, r.StepSince = 0, 1, nil, metav1.MicroTime{}, 3, at(-10*time.Second)
+			o.Proxies.MayRoute, o.Proxies.PendingSince = []string{"rA", "xB"}, start.Add(-time.Hour)
 			o.Proxies.Effective = 0
 			canary(3, 3)(o)
 		}, "Progressing, Progressing\nasks again at 50s"},

@@ -48,6 +48,8 @@ func TestStepping(t *testing.T) {
 		"grow, paused":     {"paused stops what goes to the canary", steppingAt20, both(fresh, paused, func(o *Observation) { record(o).Replicas = 1; o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 1, 0) }), "Paused, Paused"},
 		"rise, no proxies": {"nobody could observe it", steppingAt20, both(fresh, func(o *Observation) { o.Proxies = Proxies{Current: true} }), "Progressing, NoProxies\nasks again at 10m0s"},
 		"rise, no streams": {"nobody could observe it", steppingAt20, both(fresh, func(o *Observation) {
+			o.Proxies.PendingSince = start.Add(-time.Hour)
+			o.Rollout.Spec.Acks.Timeout.Duration = time.Nanosecond
 			o.Proxies.Connected, o.Proxies.Acked = 0, 0
 			record(o).Weight = 0
 			o.Proxies.Effective = 0
@@ -56,10 +58,21 @@ func TestStepping(t *testing.T) {
 			o.Proxies = Proxies{Current: true}
 			record(o).StepSince, record(o).ScaledAt = at(-10*time.Minute), atp(-10*time.Minute)
 		}), "records Retreating, weight 0/100 (then RolledBack; NoProxies)"},
-		"confirm":          {"D4: everybody has it", steppingAt20, waiting, "records Stepping step 1, acked"},
-		"confirm, unacked": {"one proxy has not", steppingAt20, both(waiting, unacked(-time.Second)), "Progressing, Progressing\nasks again at 59s"},
-		"confirm, reduced": {"canary pods are missing", steppingAt20, both(waiting, func(o *Observation) { o.Proxies.Effective = 10 }), "Progressing, Progressing\nasks again at 8m30s"},
-		"confirm, nobody":  {"no proxy has confirmed anything", steppingAt20, both(waiting, func(o *Observation) { o.Proxies = Proxies{Current: true, Effective: 20} }), "Progressing, Progressing\nasks again at 8m30s"},
+		"no proxies, paused": {"the pause explains the wait", steppingAt20, both(fresh, paused, func(o *Observation) {
+			o.Proxies = Proxies{Current: true}
+			record(o).StepSince, record(o).ScaledAt = at(-10*time.Minute), atp(-10*time.Minute)
+		}), "Paused, Paused"},
+		"no proxies, no weight wanted": {"nobody is needed", steppingAt20, both(fresh, onlyStep(v1alpha1.Step{}), func(o *Observation) {
+			o.Proxies = Proxies{Current: true}
+			r := record(o)
+			r.Step, r.Weight, r.Replicas, r.Capacity, r.StepSince, r.ScaledAt = 1, 0, 0, 0, at(-10*time.Minute), nil
+			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
+		}), "records Stepping step 1, weight 0/100"},
+		"NACK of something older": {"what is published now was not rejected yet", steppingAt20, both(waiting, func(o *Observation) { o.Proxies.Acked, o.Proxies.Rejected, o.Proxies.Current = 1, 1, false }), "Progressing, Progressing"},
+		"confirm":                 {"D4: everybody has it", steppingAt20, waiting, "records Stepping step 1, acked"},
+		"confirm, unacked":        {"one proxy has not", steppingAt20, both(waiting, unacked(-time.Second)), "Progressing, Progressing\nasks again at 59s"},
+		"confirm, reduced":        {"canary pods are missing", steppingAt20, both(waiting, func(o *Observation) { o.Proxies.Effective = 10 }), "Progressing, Progressing\nasks again at 8m30s"},
+		"confirm, nobody":         {"no proxy has confirmed anything", steppingAt20, both(waiting, func(o *Observation) { o.Proxies = Proxies{Current: true, Effective: 20} }), "Progressing, Progressing\nasks again at 8m30s"},
 		"confirm 0, nobody": {"without weight nobody is needed", steppingAt20, both(onlyStep(v1alpha1.Step{}), func(o *Observation) {
 			record(o).Weight, record(o).AckedAt, record(o).Replicas, record(o).Capacity = 0, nil, 0, 0
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
@@ -207,9 +220,13 @@ func TestWarm(t *testing.T) {
 		"stable short for long": {"I9: bounded", keptWarm, func(o *Observation) { o.ReplicaSets[1].Available = 3; record(o).Since = at(-10 * time.Minute) }, "records Warm, size 3"},
 		"routed": {"I4", keptWarm, func(o *Observation) {
 			o.Proxies.MayRoute = []string{"rA", "xB"}
+			o.Proxies.PendingSince = start.Add(-time.Hour)
 			record(o).Since = at(-31 * time.Second)
 		}, "Promoting, Promoted\nasks again at 29s"},
-		"routed for long": {"I4: up to acks.timeout", keptWarm, func(o *Observation) { o.Proxies.MayRoute = []string{"rA", "xB"} }, "records Warm, size 3"},
+		"routed for long": {"I4: up to acks.timeout", keptWarm, func(o *Observation) {
+			o.Proxies.MayRoute = []string{"rA", "xB"}
+			o.Proxies.PendingSince = start.Add(-time.Hour)
+		}, "records Warm, size 3"},
 		"routed, restarted": {"from when this controller listens", keptWarm, func(o *Observation) {
 			o.Proxies.MayRoute = []string{"rA", "xB"}
 			o.Proxies.PendingSince = start.Add(-time.Second)
@@ -227,10 +244,26 @@ func TestWarm(t *testing.T) {
 
 func TestRetreating(t *testing.T) {
 	runRules(t, map[string]ruleCase{
+		"stable just back": {"what is published still routes to the canary, and nobody is silent", goingBack, func(o *Observation) {
+			o.Proxies.MayRoute = []string{"rA", "xB"}
+			record(o).WeightSince = at(-time.Hour)
+		}, "RollingBack, RollingBack"},
+		"Service seems clean": {"a cache may be late: the resourceVersion tells", puttingBack, func(o *Observation) {
+			o.ReplicaSets[0].Owner, o.Holder = OwnerDeployment, nil
+			deleted(o)
+			record(o).Then = v1alpha1.ThenDetach
+			o.Deployment.Hold, o.Deployment.Rollout = "", ""
+			o.Service.Pin, o.Service.Key, o.Service.Rollout = "", "", ""
+		}, "UnlabelService web\nRemoveFinalizer web"},
+
 		"unrouted": {"the pods may go", goingBack, nil, "Scale web-xB to 0"},
-		"routed":   {"I4", goingBack, func(o *Observation) { o.Proxies.MayRoute = []string{"rA", "xB"} }, "RollingBack, RollingBack\nasks again at 50s"},
+		"routed": {"I4", goingBack, func(o *Observation) {
+			o.Proxies.MayRoute = []string{"rA", "xB"}
+			o.Proxies.PendingSince = start.Add(-time.Hour)
+		}, "RollingBack, RollingBack\nasks again at 50s"},
 		"routed for long": {"I4: up to acks.timeout", goingBack, func(o *Observation) {
 			o.Proxies.MayRoute = []string{"rA", "xB"}
+			o.Proxies.PendingSince = start.Add(-time.Hour)
 			record(o).WeightSince = at(-time.Minute)
 		}, "Scale web-xB to 0"},
 		"routed, restarted": {"from when this controller listens", goingBack, func(o *Observation) {
@@ -307,4 +340,25 @@ func TestRestoring(t *testing.T) {
 			o.Rollout.Spec.WorkloadRef.Name = "api"
 		}, "forgets the record"},
 	})
+}
+
+func TestGone(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		rs     ReplicaSet
+		want   bool
+	}{
+		"gone":            {"nothing is left", ReplicaSet{Observed: true}, true},
+		"asked for":       {"its pods were lost, others come", ReplicaSet{Replicas: 1, Observed: true}, false},
+		"counted":         {"its status still counts pods", ReplicaSet{StatusReplicas: 1, Observed: true}, false},
+		"status behind":   {"its status is about another spec", ReplicaSet{}, false},
+		"terminating pod": {"a pod still exists", ReplicaSet{Pods: 1, Observed: true}, false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := tc.rs.gone(); got != tc.want {
+				t.Errorf("%s: gone is %v", tc.reason, got)
+			}
+		})
+	}
 }
