@@ -103,6 +103,13 @@ func (p *prober) due() time.Time {
 	return p.changed.Add(settleTime)
 }
 
+// proven says whether the last answer is about the policies as they are.
+func (p *prober) proven() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lastOf == p.epoch
+}
+
 func (p *prober) probe(ctx context.Context, o *observed) (delivery.Policies, error) {
 	hold, err := p.probeHold(ctx, o)
 	if err != nil {

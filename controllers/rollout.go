@@ -117,7 +117,8 @@ func (l *rolloutLoop) tell(ro *v1alpha1.Rollout, list []delivery.Event) {
 // next says when time alone may change the decision.
 func (l *rolloutLoop) next(seen *observed, plan delivery.Plan) ctrl.Result {
 	at := plan.RequeueAt
-	if !seen.Policies.Known && seen.Deployment != nil && seen.Service != nil {
+	// An adopted Rollout goes by the last proof until the changed policies have settled: then it has to look again.
+	if (!seen.Policies.Known || !l.prober.proven()) && seen.Deployment != nil && seen.Service != nil {
 		if due := l.prober.due(); at.IsZero() || due.Before(at) {
 			at = due
 		}
