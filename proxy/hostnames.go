@@ -25,5 +25,5 @@ func intersect(listener, route string) (string, bool) {
 // covers says whether every host of b is also one of a, a having a wildcard.
 func covers(a, b string) bool {
 	suffix, wildcard := strings.CutPrefix(a, "*")
-	return wildcard && strings.HasSuffix(b, suffix) && len(b) > len(suffix)
+	return wildcard && strings.HasSuffix(b, suffix)
 }
