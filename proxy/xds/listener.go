@@ -23,7 +23,7 @@ const (
 	// the one that sends requests.
 	idleDownstream = time.Hour
 	// headersTimeout bounds how long a client may take to send a request's headers.
-	headersTimeout = 10 * time.Second
+	headersTimeout = time.Minute
 )
 
 // makeGatewayListener makes the listener of a gateway. Its routes come apart from
