@@ -2,12 +2,16 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
 
 // Informers hold only what decisions use. The functions here are the caches'
@@ -46,22 +50,44 @@ func stripWorkload(obj any) (any, error) {
 	}
 	labels, _, _ := unstructured.NestedMap(template, "metadata", "labels")
 	kept := map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": labels}}}
-	for _, field := range []string{"replicas", "paused", "selector", "minReadySeconds", "revisionHistoryLimit", "strategy"} {
-		if value, has := spec[field]; has {
-			kept[field] = value
-		}
+	keep(kept, spec, "replicas", "paused", "selector", "minReadySeconds", "revisionHistoryLimit")
+	if strategy, _, _ := unstructured.NestedString(spec, "strategy", "type"); strategy != "" {
+		kept["strategy"] = map[string]any{"type": strategy}
 	}
 	u.Object["spec"] = kept
-	u.SetManagedFields(nil)
-	annotations := u.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
+	if status, _ := u.Object["status"].(map[string]any); status != nil {
+		u.Object["status"] = stripStatus(status)
 	}
-	delete(annotations, corev1.LastAppliedConfigAnnotation)
-	annotations[stripTemplateHash] = hash
-	annotations[stripCanaryHash] = canary
+	u.SetManagedFields(nil)
+	annotations := map[string]string{stripTemplateHash: hash, stripCanaryHash: canary}
+	for key, value := range u.GetAnnotations() {
+		if key == annotationRevision || strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
+			annotations[key] = value
+		}
+	}
 	u.SetAnnotations(annotations)
 	return u, nil
+}
+
+// stripStatus keeps the counts that are judged, and why pods could not be made.
+func stripStatus(status map[string]any) map[string]any {
+	kept := map[string]any{}
+	keep(kept, status, "observedGeneration", "replicas", "updatedReplicas", "availableReplicas")
+	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
+	for _, c := range conditions {
+		if member, ok := c.(map[string]any); ok && member["type"] == string(appsv1.ReplicaSetReplicaFailure) {
+			kept["conditions"] = []any{member}
+		}
+	}
+	return kept
+}
+
+func keep(into, from map[string]any, fields ...string) {
+	for _, field := range fields {
+		if value, has := from[field]; has {
+			into[field] = value
+		}
+	}
 }
 
 // stripPod reduces a pod to its address, labels, ports, readiness and deletion.
