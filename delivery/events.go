@@ -34,6 +34,9 @@ const (
 	EventProxySilent = "ProxySilent"
 	// EventNoVerdict: checks have had no verdict for progressDeadlineSeconds.
 	EventNoVerdict = "NoVerdict"
+	// EventHandoverLate: everything was acked on the canary, but the handover could
+	// not begin.
+	EventHandoverLate = "HandoverLate"
 	// EventPinMoved: the pin guard moved a pin off a revision without ready pods.
 	EventPinMoved = "PinMoved"
 	// EventPoliciesMissing: the admission policies do not work; the controller

@@ -41,9 +41,6 @@ func (p *pass) holderThere() bool {
 // before the hold; the paused Deployment brings stable back to its size as soon
 // as it owns nothing else.
 func (p *pass) parkStrays() bool {
-	if p.stable == nil {
-		return false
-	}
 	did := false
 	for _, r := range p.owned() {
 		if r.Revision == p.rec.Stable {
@@ -121,7 +118,7 @@ func (p *pass) pinWanted() (revision string, moved bool) {
 // levelled by the Deployment controller at the join, and makes all pods
 // unavailable for so long (handover.md 2e).
 func (p *pass) minReady() bool {
-	if p.canary == nil || p.canary.Owner != OwnerHolder || p.canary.MinReadySeconds == p.Deployment.MinReadySeconds {
+	if p.canary == nil || p.canary.MinReadySeconds == p.Deployment.MinReadySeconds {
 		return false
 	}
 	p.act(Action{Kind: SetMinReady, Object: p.canary.Name, Seconds: p.Deployment.MinReadySeconds, Why: "it must equal the Deployment's at the handover"})
@@ -132,7 +129,7 @@ func (p *pass) minReady() bool {
 // record, or that the user said to go on without the silent ones.
 func (p *pass) acked() bool {
 	x := &p.Proxies
-	return x.Current && x.Rejected == 0 && (x.Acked >= x.Expected || p.forgiven())
+	return x.Current && (x.Acked >= x.Expected || p.forgiven())
 }
 
 // forgiven says that silent proxies are not waited for: the user chose Continue,
@@ -146,7 +143,7 @@ func (p *pass) forgiven() bool {
 // listen, whichever is later.
 func (p *pass) silent() bool {
 	x := &p.Proxies
-	if x.PendingSince.IsZero() || x.Acked >= x.Expected {
+	if x.PendingSince.IsZero() {
 		return false
 	}
 	return p.past(latest(x.PendingSince, p.rec.StepSince.Time, p.rec.WeightSince.Time).Add(p.ackTimeout()))

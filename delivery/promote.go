@@ -51,6 +51,7 @@ func (p *pass) pinning() bool {
 		(*pass).confirmAgain,
 		(*pass).pausedBySpec,
 		(*pass).endpointsMoved,
+		(*pass).handoverLate,
 	)
 }
 
@@ -66,26 +67,36 @@ func (p *pass) confirmAgain() bool {
 	return p.write(func(r *v1alpha1.Record) { r.AckedAt = p.microNow() })
 }
 
-// endpointsMoved waits until what kube-proxy sees is the canary only: the
+// endpointsMoved goes on when what kube-proxy sees is the canary only: the
 // ReplicaSets change owners after that.
 func (p *pass) endpointsMoved() bool {
 	for _, s := range p.services() {
 		if len(s.Endpoints) == 0 {
 			p.wait(v1alpha1.ReasonPromoting, fmt.Sprintf("waiting for ready endpoints of Service %s", s.Name))
-			return true
+			return false
 		}
 		for _, revision := range s.Endpoints {
 			if revision != p.rec.Canary {
 				p.wait(v1alpha1.ReasonPromoting, fmt.Sprintf("waiting for the endpoints of Service %s to be the canary's only", s.Name))
-				return true
+				return false
 			}
 		}
 	}
 	if why := p.notReadyToHandOver(); why != "" {
 		p.wait(v1alpha1.ReasonPromoting, why)
-		return true
+		return false
 	}
 	return p.become(v1alpha1.StageHandingOver, func(*v1alpha1.Record) {})
+}
+
+// handoverLate goes back when the handover could not begin within
+// progressDeadlineSeconds of its stage (I9): endpoints that never are the canary's
+// only, say, because somebody keeps addresses of his own in the Service.
+func (p *pass) handoverLate() bool {
+	if p.deleting() || !p.past(p.rec.Since.Add(p.deadline())) {
+		return true
+	}
+	return p.rollBack(EventHandoverLate, fmt.Sprintf("the handover could not begin within %s: %s", p.deadline(), p.words.message))
 }
 
 // handingOver gives the canary to the Deployment. Who owns what is all that
@@ -115,7 +126,7 @@ func (p *pass) swap() bool {
 	}
 	if why := p.notReadyToHandOver(); why != "" {
 		p.wait(v1alpha1.ReasonPromoting, why)
-		return true
+		return p.handoverLate()
 	}
 	p.act(Action{
 		Kind: Swap, Object: p.stable.Name, Joins: p.canary.Name, RevisionNumber: p.nextRevision(),

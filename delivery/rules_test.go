@@ -43,10 +43,12 @@ func TestAdoption(t *testing.T) {
 		}, "Initializing, NotSettled"},
 		"no ReplicaSet": {"not settled", unadopted, func(o *Observation) { o.ReplicaSets = nil }, "Initializing, NotSettled"},
 		"twins": {"which is stable?", unadopted, func(o *Observation) {
-			o.ReplicaSets = append(o.ReplicaSets, running("rA2", "A", OwnerDeployment, 0, 0))
+			o.ReplicaSets = append(o.ReplicaSets, running("rA2", "A", OwnerDeployment, 4, 0))
 		}, "Initializing, NotSettled"},
 		"being scaled": {"not settled", unadopted, func(o *Observation) { o.Deployment.Replicas = 5 }, "Initializing, NotSettled"},
-		"history idle": {"history without pods is no obstacle", unadopted, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 0)) }, "records Healthy, weight 0/0, stable rA"},
+		"history idle": {"history without pods is no obstacle", unadopted, func(o *Observation) {
+			o.ReplicaSets = append([]ReplicaSet{running("rZ", "Z", OwnerDeployment, 0, 0)}, o.ReplicaSets...)
+		}, "records Healthy, weight 0/0, stable rA"},
 		"scaled to zero": {"nothing is wrong with 0 pods", unadopted, func(o *Observation) {
 			o.Deployment.Replicas = 0
 			o.ReplicaSets[0] = running("rA", "A", OwnerDeployment, 0, 1)
@@ -87,9 +89,11 @@ func TestHealthy(t *testing.T) {
 	unheldB := func(o *Observation) { o.Deployment.Template, o.Deployment.CanaryHash = "B", "xB" }
 	fallback := func(o *Observation) { o.Policies = Policies{Known: true, Message: "missing"} }
 	runRules(t, map[string]ruleCase{
-		"idle":            {"nothing to do", adoptedHealthy, nil, "Healthy, Healthy"},
-		"held template":   {"a delivery begins", adoptedHealthy, func(o *Observation) { unheldB(o); o.Deployment.Hold, o.Deployment.Paused = "running", true }, "records Preparing"},
-		"missed template": {"no policy held it", adoptedHealthy, unheldB, "Hold web"},
+		"no finalizer":                 {"somebody took it", adoptedHealthy, func(o *Observation) { o.Rollout.Finalizers = nil }, "AddFinalizer web"},
+		"glass broken, finalizer gone": {"nothing is left to do", steppingAt20, func(o *Observation) { deleted(o); o.Service.BreakGlass = true; o.Rollout.Finalizers = nil }, "Paused, BreakGlass"},
+		"idle":                         {"nothing to do", adoptedHealthy, nil, "Healthy, Healthy"},
+		"held template":                {"a delivery begins", adoptedHealthy, func(o *Observation) { unheldB(o); o.Deployment.Hold, o.Deployment.Paused = "running", true }, "records Preparing"},
+		"missed template":              {"no policy held it", adoptedHealthy, unheldB, "Hold web"},
 		"missed template, refused": {"a mistake elsewhere must not let it start", adoptedHealthy, func(o *Observation) {
 			unheldB(o)
 			o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"}

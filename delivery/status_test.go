@@ -29,6 +29,9 @@ func TestConditions(t *testing.T) {
 		"healthy": {"nothing to do", adoptedHealthy(), map[string]string{
 			"Ready": "True/Healthy", "Reconciling": "False/Healthy", "Stalled": "False/Healthy", "Promoted": "True/Promoted", "Held": "True/PoliciesWork",
 		}},
+		"labels missing": {"the policies do not act yet", with(adoptedHealthy, func(o *Observation) { o.Service.Rollout = "" }), map[string]string{
+			"Ready": "False/Initializing", "Reconciling": "True/Initializing", "Stalled": "False/Initializing", "Promoted": "True/Promoted", "Held": "True/PoliciesWork",
+		}},
 		"stepping": {"on its way", steppingWith(func(o *Observation) { o.Proxies.Acked = 1 }), map[string]string{
 			"Ready": "False/Progressing", "Reconciling": "True/Progressing", "Stalled": "False/Progressing", "Promoted": "False/Progressing", "Held": "True/PoliciesWork",
 		}},

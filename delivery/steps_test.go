@@ -23,6 +23,10 @@ func TestStepping(t *testing.T) {
 		}
 	}
 	paused := func(o *Observation) { o.Rollout.Spec.Paused = true }
+	long := func(o *Observation) {
+		r := record(o)
+		r.StepSince, r.WeightSince, r.ScaledAt = at(-time.Hour), at(-time.Hour), nil
+	}
 	onlyStep := func(s v1alpha1.Step) func(*Observation) {
 		return func(o *Observation) { o.Rollout.Spec.Strategy.Canary.Steps = []v1alpha1.Step{s} }
 	}
@@ -87,6 +91,14 @@ func TestStepping(t *testing.T) {
 			o.Service = nil
 			record(o).WeightSince, record(o).StepSince, record(o).ScaledAt = at(-10*time.Minute), at(-10*time.Minute), nil
 		}), "records Retreating, weight 0/100 (then RolledBack; ServiceNotFound)"},
+		"pods lost after long":     {"the clock starts again, it has not run out", steppingAt20, both(long, func(o *Observation) { o.ReplicaSets[1].Available = 0 }), "records Stepping step 1, weight 20/100, not acked"},
+		"proxies gone after long":  {"the clock starts again, it has not run out", steppingAt20, both(long, func(o *Observation) { o.Proxies = Proxies{Current: true, Effective: 20} }), "records Stepping step 1, weight 20/100, not acked"},
+		"Service gone after long":  {"the clock starts again, it has not run out", steppingAt20, both(long, func(o *Observation) { o.Service = nil }), "records Stepping step 1, weight 20/100, not acked"},
+		"Service and proxies gone": {"the Service is the reason", steppingAt20, both(long, waiting, func(o *Observation) { o.Service = nil; o.Proxies = Proxies{Current: true, Effective: 20} }), "records Retreating, weight 0/100 (then RolledBack; ServiceNotFound)"},
+		"others ready only": {"I11: of a revision that is neither", steppingAt20, func(o *Observation) {
+			o.ReplicaSets[0].Ready, o.ReplicaSets[1].Ready = 0, 0
+			o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerHolder, 1, 7))
+		}, "Unpin web"},
 		"not available": {"the deadline", steppingAt20, both(waiting, func(o *Observation) {
 			o.ReplicaSets[1].Available = 0
 			record(o).WeightSince, record(o).StepSince, record(o).ScaledAt = at(-10*time.Minute), at(-time.Hour), nil
@@ -159,8 +171,8 @@ func TestPromotion(t *testing.T) {
 		"not settled":     {"the Deployment controller is behind", atWhole, func(o *Observation) { o.Deployment.Generation++ }, "Promoting, Promoting"},
 		"paused":          {"no promotion", atWhole, func(o *Observation) { o.Rollout.Spec.Paused = true }, "Paused, Paused"},
 		"pins move":       {"clients outside follow", atWhole, pinning, "Pin web to xB"},
-		"endpoints late":  {"9a: the slices follow", readyToSwap, func(o *Observation) { pinning(o); o.Service.Endpoints = []string{"rA", "xB"} }, "Promoting, Promoting"},
-		"endpoints none":  {"nothing is shown yet", readyToSwap, func(o *Observation) { pinning(o); o.Service.Endpoints = nil }, "Promoting, Promoting"},
+		"endpoints late":  {"9a: the slices follow", readyToSwap, func(o *Observation) { pinning(o); o.Service.Endpoints = []string{"rA", "xB"} }, "Promoting, Promoting\nasks again at 9m0s"},
+		"endpoints none":  {"nothing is shown yet", readyToSwap, func(o *Observation) { pinning(o); o.Service.Endpoints = nil }, "Promoting, Promoting\nasks again at 9m0s"},
 		"endpoints there": {"the ReplicaSets follow", readyToSwap, pinning, "records HandingOver"},
 		"pinning, paused": {"no promotion", readyToSwap, func(o *Observation) { pinning(o); o.Rollout.Spec.Paused = true }, "Paused, Paused"},
 		"pinning, third":  {"back first", readyToSwap, func(o *Observation) { pinning(o); o.Deployment.Template = "C" }, "records Retreating, weight 0/100 (then Prepare; Superseded)"},
@@ -168,26 +180,39 @@ func TestPromotion(t *testing.T) {
 		"pinning, HPA up": {"all pods first", readyToSwap, func(o *Observation) { pinning(o); o.Deployment.Replicas = 6 }, "records Pinning, size 6"},
 		"pinning, dead":   {"the canary has no ready pod, stable has", readyToSwap, func(o *Observation) { pinning(o); o.ReplicaSets[1].Ready = 0 }, "Pin web to rA"},
 
-		"swap":                 {"all is well", readyToSwap, nil, "Swap web-rA for web-xB as revision 2"},
-		"swap, history":        {"1a: the newest number", readyToSwap, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerHolder, 0, 7)) }, "Swap web-rA for web-xB as revision 8"},
-		"swap, unacked":        {"I5", readyToSwap, func(o *Observation) { o.Proxies.Acked, o.Proxies.PendingSince = 1, start }, "Promoting, Promoting\nasks again at 1m0s"},
-		"swap, missing pod":    {"spec == available == N", readyToSwap, func(o *Observation) { o.ReplicaSets[1].Available = 3; record(o).AckedAt = nil }, "Promoting, Promoting\nasks again at 8m30s"},
-		"swap, third":          {"I5: the held template is the canary's", readyToSwap, func(o *Observation) { o.Deployment.Template = "C" }, "records Retreating, weight 0/100 (then Prepare; Superseded)"},
-		"swap, stray":          {"I5: it owns exactly stable", readyToSwap, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 7)) }, "Park web-rZ"},
-		"swap, unheld":         {"I5: held", readyToSwap, func(o *Observation) { o.Deployment.Hold = "" }, "Hold web"},
-		"swap, behind":         {"observedGeneration", readyToSwap, func(o *Observation) { o.Deployment.Generation++ }, "Promoting, Promoting"},
-		"swap, other minReady": {"2e", readyToSwap, func(o *Observation) { o.Deployment.MinReadySeconds = 5 }, "SetMinReady web-xB to 5s"},
-		"swap, altered":        {"3c", readyToSwap, func(o *Observation) { o.ReplicaSets[1].Template = "B'" }, "Promoting, Promoting"},
-		"swap, paused":         {"no promotion", readyToSwap, func(o *Observation) { o.Rollout.Spec.Paused = true }, "Paused, Paused"},
-		"swap, deleted":        {"it is finished first", readyToSwap, func(o *Observation) { deleted(o); o.Rollout.Spec.Paused = true }, "Swap web-rA for web-xB as revision 2"},
-		"cut in two":           {"1h: the second half", readyToSwap, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder }, "Join web-xB as revision 2"},
-		"cut, third":           {"1i: the Deployment owns nothing now", readyToSwap, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder; o.Deployment.Template = "C" }, "Join web-xB as revision 2"},
-		"cut, canary gone":     {"stable goes back", readyToSwap, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1]; o.ReplicaSets[0].Owner = OwnerHolder }, "GiveBack web-rA"},
-		"joined, not counted":  {"1l", keptWarm, func(o *Observation) { joining(o); o.Deployment.UpdatedReplicas = 3 }, "Promoting, Promoting"},
-		"joined, not numbered": {"1l", keptWarm, func(o *Observation) { joining(o); o.Deployment.RevisionNumber = 1 }, "Promoting, Promoting"},
-		"joined, behind":       {"1l", keptWarm, func(o *Observation) { joining(o); o.Deployment.Generation++ }, "Promoting, Promoting"},
-		"joined":               {"promoted", keptWarm, joining, "records Warm, weight 0/100, stable xB"},
-		"joined, third":        {"it never will be counted, and needs not", keptWarm, func(o *Observation) { joining(o); o.Deployment.Template, o.Deployment.UpdatedReplicas = "C", 0 }, "records Warm, weight 0/100, stable xB"},
+		"swap": {"all is well", readyToSwap, nil, "Swap web-rA for web-xB as revision 2"},
+		"endpoints for ever": {"I9: somebody keeps addresses of his own in the Service", readyToSwap, func(o *Observation) {
+			pinning(o)
+			o.Service.Endpoints = []string{"", "xB"}
+			record(o).Since = at(-10 * time.Minute)
+		}, "records Retreating, weight 0/100 (then RolledBack; HandoverLate)"},
+		"endpoints for ever, paused": {"the pause explains the wait", readyToSwap, func(o *Observation) {
+			pinning(o)
+			o.Rollout.Spec.Paused = true
+			o.Service.Endpoints = []string{"", "xB"}
+			record(o).Since = at(-10 * time.Minute)
+		}, "Paused, Paused"},
+		"swap for ever":          {"I9", readyToSwap, func(o *Observation) { o.Deployment.Generation++; record(o).Since = at(-10 * time.Minute) }, "records Retreating, weight 0/100 (then RolledBack; HandoverLate)"},
+		"swap for ever, deleted": {"the handover is finished first", readyToSwap, func(o *Observation) { deleted(o); o.Deployment.Generation++; record(o).Since = at(-10 * time.Minute) }, "Promoting, Promoting"},
+		"swap, history":          {"1a: the newest number", readyToSwap, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerHolder, 0, 7)) }, "Swap web-rA for web-xB as revision 8"},
+		"swap, unacked":          {"I5", readyToSwap, func(o *Observation) { o.Proxies.Acked, o.Proxies.PendingSince = 1, start }, "Promoting, Promoting\nasks again at 1m0s"},
+		"swap, missing pod":      {"spec == available == N", readyToSwap, func(o *Observation) { o.ReplicaSets[1].Available = 3; record(o).AckedAt = nil }, "Promoting, Promoting\nasks again at 8m30s"},
+		"swap, third":            {"I5: the held template is the canary's", readyToSwap, func(o *Observation) { o.Deployment.Template = "C" }, "records Retreating, weight 0/100 (then Prepare; Superseded)"},
+		"swap, stray":            {"I5: it owns exactly stable", readyToSwap, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 7)) }, "Park web-rZ"},
+		"swap, unheld":           {"I5: held", readyToSwap, func(o *Observation) { o.Deployment.Hold = "" }, "Hold web"},
+		"swap, behind":           {"observedGeneration", readyToSwap, func(o *Observation) { o.Deployment.Generation++ }, "Promoting, Promoting\nasks again at 9m0s"},
+		"swap, other minReady":   {"2e", readyToSwap, func(o *Observation) { o.Deployment.MinReadySeconds = 5 }, "SetMinReady web-xB to 5s"},
+		"swap, altered":          {"3c", readyToSwap, func(o *Observation) { o.ReplicaSets[1].Template = "B'" }, "Promoting, Promoting\nasks again at 9m0s"},
+		"swap, paused":           {"no promotion", readyToSwap, func(o *Observation) { o.Rollout.Spec.Paused = true }, "Paused, Paused"},
+		"swap, deleted":          {"it is finished first", readyToSwap, func(o *Observation) { deleted(o); o.Rollout.Spec.Paused = true }, "Swap web-rA for web-xB as revision 2"},
+		"cut in two":             {"1h: the second half", readyToSwap, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder }, "Join web-xB as revision 2"},
+		"cut, third":             {"1i: the Deployment owns nothing now", readyToSwap, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder; o.Deployment.Template = "C" }, "Join web-xB as revision 2"},
+		"cut, canary gone":       {"stable goes back", readyToSwap, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1]; o.ReplicaSets[0].Owner = OwnerHolder }, "GiveBack web-rA"},
+		"joined, not counted":    {"1l", keptWarm, func(o *Observation) { joining(o); o.Deployment.UpdatedReplicas = 3 }, "Promoting, Promoting"},
+		"joined, not numbered":   {"1l", keptWarm, func(o *Observation) { joining(o); o.Deployment.RevisionNumber = 1 }, "Promoting, Promoting"},
+		"joined, behind":         {"1l", keptWarm, func(o *Observation) { joining(o); o.Deployment.Generation++ }, "Promoting, Promoting"},
+		"joined":                 {"promoted", keptWarm, joining, "records Warm, weight 0/100, stable xB"},
+		"joined, third":          {"it never will be counted, and needs not", keptWarm, func(o *Observation) { joining(o); o.Deployment.Template, o.Deployment.UpdatedReplicas = "C", 0 }, "records Warm, weight 0/100, stable xB"},
 	})
 }
 
@@ -294,6 +319,8 @@ func TestRetreating(t *testing.T) {
 		"changed":     {"another template starts anew", wentBack, func(o *Observation) { o.Deployment.Template = "C" }, "records Preparing"},
 		"back":        {"the stable template again", wentBack, func(o *Observation) { o.Deployment.Template = "A" }, "records Restoring (then Restore; Superseded)"},
 		"retry":       {"exactly the next attempt", wentBack, func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationRetry: "xB/2"} }, "records Preparing"},
+		"key left":    {"D2", wentBack, func(o *Observation) { o.Service.Key = "rA" }, "Unpin web directly"},
+		"pin left":    {"D2", wentBack, func(o *Observation) { o.Service.Pin = "rA" }, "Unpin web"},
 		"stale retry": {"an attempt that was", wentBack, func(o *Observation) {
 			record(o).Attempt = 2
 			o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationRetry: "xB/2"}
