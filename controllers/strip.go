@@ -32,14 +32,16 @@ func stripWorkload(obj any) (any, error) {
 	if !ok {
 		return obj, nil
 	}
-	if _, done := u.GetAnnotations()[stripTemplateHash]; done {
-		return u, nil
-	}
 	spec, _, err := unstructured.NestedMap(u.Object, "spec")
 	if err != nil {
 		return nil, fmt.Errorf("read spec of %s: %w", u.GetName(), err)
 	}
 	template, _ := spec["template"].(map[string]any)
+	// Only a stripped template has no spec, so that nobody can pass off an
+	// annotation of his own as the hash.
+	if _, done := u.GetAnnotations()[stripTemplateHash]; done && template["spec"] == nil {
+		return u, nil
+	}
 	hash, err := templateHash(template)
 	if err != nil {
 		return nil, err
