@@ -101,6 +101,18 @@ func TestSotW(t *testing.T) {
 				{want(routes, "r"), []string{"CDS"}},
 			},
 		},
+		"ReconnectWithOneClusterLeft": {
+			reason: "Nor is it left out while another cluster is sent: what the server cannot name it cannot keep either, so it waits.",
+			world:  "CDS b@1; EDS b@1; LDS l@1>r; RDS r@2>b",
+			lines: []line{
+				{wantAgain(clusters, "a", "b"), nil},
+				{wantAgain(endpoints, "a", "b"), []string{"EDS =b@1"}},
+				{want(endpoints, "a", "b"), nil},
+				{wantAgain(listeners, "l"), []string{"LDS =l@1"}},
+				{wantAgain(routes, "r"), []string{"RDS =r@2"}},
+				{want(routes, "r"), []string{"CDS =b@1", "EDS =b@1"}},
+			},
+		},
 		"StaleNonce": {
 			reason: "Only the newest response can be acked, but the names of a late request count.",
 			world:  two,
