@@ -23,6 +23,7 @@ type shop struct {
 	http.Handler
 	version, pod string
 	stopping     atomic.Bool
+	unready      atomic.Bool
 
 	mu    sync.Mutex
 	fault fault
@@ -46,8 +47,8 @@ func (h *shop) current() fault {
 }
 
 func (h *shop) health(w http.ResponseWriter, _ *http.Request) {
-	if h.stopping.Load() {
-		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	if h.stopping.Load() || h.unready.Load() {
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -78,7 +79,7 @@ func (h *shop) showFault(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, "errors=%g&delay=%s\n", f.Errors, f.Delay)
 }
 
-// setFault changes what the query names: POST /fault?errors=0.2&delay=50ms.
+// setFault changes what the query names: POST /fault?errors=0.2&delay=50ms&ready=false.
 func (h *shop) setFault(w http.ResponseWriter, r *http.Request) {
 	f, query := h.current(), r.URL.Query()
 	var err error
@@ -91,6 +92,9 @@ func (h *shop) setFault(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	if query.Has("ready") {
+		h.unready.Store(query.Get("ready") == "false")
 	}
 	h.mu.Lock()
 	h.fault = f

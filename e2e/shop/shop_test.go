@@ -80,6 +80,14 @@ func TestAnswers(t *testing.T) {
 	if w := ask(t, h, http.MethodGet, "/healthz"); w.Code != 200 {
 		t.Errorf("a version that fails is ready all the same, got %d", w.Code)
 	}
+	ask(t, h, http.MethodPost, "/fault?ready=false")
+	if w := ask(t, h, http.MethodGet, "/healthz"); w.Code != 503 {
+		t.Errorf("told to be unready, it has to be, got %d", w.Code)
+	}
+	ask(t, h, http.MethodPost, "/fault?ready=true")
+	if w := ask(t, h, http.MethodGet, "/healthz"); w.Code != 200 {
+		t.Errorf("told to be ready again, it has to be, got %d", w.Code)
+	}
 	h.stopping.Store(true)
 	if w := ask(t, h, http.MethodGet, "/healthz"); w.Code != 503 {
 		t.Errorf("one that stops is not ready, got %d", w.Code)
