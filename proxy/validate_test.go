@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,8 +65,12 @@ func validate(t *testing.T, program string, snapshot *xds.Snapshot) {
 			}
 		}
 	}
-	if output, err := run(t, program, static(t, snapshot, nil)); err != nil {
+	output, err := run(t, program, static(t, snapshot, nil))
+	if err != nil {
 		t.Errorf("Envoy refuses it: %v\n%s", err, output)
+	}
+	if bytes.Contains(bytes.ToLower(output), []byte("deprecated")) {
+		t.Errorf("Envoy will refuse it one day:\n%s", output)
 	}
 }
 

@@ -100,7 +100,7 @@ func sameSplits(a, b *service) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.ir.Total == b.ir.Total && slices.EqualFunc(a.ir.Ports, b.ir.Ports, func(p, q ir.Port) bool {
+	return slices.EqualFunc(a.ir.Ports, b.ir.Ports, func(p, q ir.Port) bool {
 		return p.Number == q.Number && sameWeights(p, q)
 	})
 }

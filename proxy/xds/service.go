@@ -75,7 +75,7 @@ func makePort(previous *service, next ir.Service, p ir.Port) (port, error) {
 		made.clusters = append(made.clusters, cluster)
 		made.endpoints = append(made.endpoints, endpoints)
 	}
-	if was != nil && previous.ir.Total == next.Total && sameWeights(wasIR, p) {
+	if was != nil && sameWeights(wasIR, p) {
 		made.routes, made.listener = was.routes, was.listener
 		return made, nil
 	}
@@ -117,7 +117,8 @@ func makeRevision(was *port, wasIR ir.Port, key ir.ServiceKey, p ir.Port, r ir.R
 	return cluster, endpoints, err
 }
 
-// sameWeights says whether two states of a port divide requests in the same way.
+// sameWeights says whether two states of a port divide requests in the same way. Equal
+// weights have equal totals.
 func sameWeights(a, b ir.Port) bool {
 	if len(a.Revisions) != len(b.Revisions) {
 		return false

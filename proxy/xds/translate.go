@@ -11,7 +11,8 @@ import (
 // changed.
 type World struct {
 	// Snapshots are what each view gets. One in which nothing changed is the same as
-	// in the previous world, by pointer.
+	// in the previous world, by pointer. A gateway that is not served has none: what
+	// its proxies have is not taken from them because somebody misspelt a field.
 	Snapshots map[string]*Snapshot
 	// Problems are what was left out because proxies would have rejected it, and for
 	// what the last good state stands in. There are none unless Crossfade has a bug:
