@@ -91,6 +91,9 @@ func (w *world) traceStatus(was, next *v1alpha1.RolloutStatus) {
 
 func tell(was, r *v1alpha1.Record) string {
 	s := string(r.Stage)
+	if r.Canary != "" && (was == nil || was.Canary != r.Canary) {
+		s += " of " + r.Canary
+	}
 	if r.Canary != "" && r.Step > 0 && r.Stage == v1alpha1.StageStepping {
 		s += fmt.Sprintf(" step %d", r.Step)
 	}

@@ -72,7 +72,7 @@ func (p *pass) movedOn() bool {
 		return false
 	}
 	for _, r := range p.owned() {
-		if r.Revision == p.rec.Stable || r.Template != p.Deployment.Template || r.Available < p.Deployment.Replicas {
+		if r.Template != p.Deployment.Template || r.Available < p.Deployment.Replicas {
 			continue
 		}
 		p.warn(EventSuperseded, fmt.Sprintf("the Deployment rolled out revision %s by itself; it is the stable one now", r.Revision))

@@ -54,8 +54,8 @@ func (p *pass) measured() bool {
 		p.take(&p.Samples[i])
 	}
 	for i := range p.checks {
-		s, c := &p.checks[i], p.check(p.checks[i].Name)
-		if c == nil || c.DryRun || s.Verdict != v1alpha1.VerdictFailed {
+		s, c := &p.checks[i], p.check(i)
+		if c.DryRun || s.Verdict != v1alpha1.VerdictFailed {
 			continue
 		}
 		message := fmt.Sprintf("check %s failed: %s", s.Name, s.Message)
@@ -65,14 +65,8 @@ func (p *pass) measured() bool {
 	return false
 }
 
-func (p *pass) check(name string) *v1alpha1.Check {
-	all := checksSpec(p.Rollout)
-	i := slices.IndexFunc(all, func(c v1alpha1.Check) bool { return c.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return &all[i]
-}
+// check is the spec of p.checks[i], which are always in its order.
+func (p *pass) check(i int) *v1alpha1.Check { return &checksSpec(p.Rollout)[i] }
 
 // take judges one answer. An answer about another step, another revision or a time
 // before the weight was confirmed says nothing about this step.
@@ -81,7 +75,7 @@ func (p *pass) take(a *Sample) {
 	if i < 0 || a.Step != p.rec.Step || a.Revision != p.rec.Canary || p.rec.AckedAt == nil || a.At.Before(p.rec.AckedAt.Time) {
 		return
 	}
-	s, c := &p.checks[i], p.check(a.Check)
+	s, c := &p.checks[i], p.check(i)
 	at := metav1.NewMicroTime(a.At.UTC().Truncate(time.Microsecond))
 	s.MeasuredAt = &at
 	outcome := a.Outcome
@@ -146,7 +140,7 @@ func noVerdictMessage(a *Sample, outcome Outcome) string {
 // answered, so that an answer lost in a crash is asked for again.
 func (p *pass) measure() {
 	for i := range p.checks {
-		c := p.check(p.checks[i].Name)
+		c := p.check(i)
 		due := p.rec.AckedAt.Add(p.firstDue(c))
 		if m := p.checks[i].MeasuredAt; m != nil {
 			due = m.Add(p.interval(c))
@@ -165,7 +159,7 @@ func (p *pass) verdictsIn() bool {
 	}
 	var waiting []string
 	for i := range p.checks {
-		if s := &p.checks[i]; s.Verdict != v1alpha1.VerdictPassing && !p.check(s.Name).DryRun {
+		if s := &p.checks[i]; s.Verdict != v1alpha1.VerdictPassing && !p.check(i).DryRun {
 			waiting = append(waiting, s.Name)
 		}
 	}
@@ -184,7 +178,7 @@ func (p *pass) verdictsOverdue() []string {
 	}
 	var overdue []string
 	for i := range p.checks {
-		s, c := &p.checks[i], p.check(p.checks[i].Name)
+		s, c := &p.checks[i], p.check(i)
 		if c.DryRun || (s.Verdict != v1alpha1.VerdictNoVerdict && s.Verdict != v1alpha1.VerdictPending) {
 			continue
 		}

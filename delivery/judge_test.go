@@ -68,6 +68,14 @@ func TestVerdicts(t *testing.T) {
 			answer(o, NotANumber, 0)
 			o.Rollout.Spec.Analysis.Checks[0].OnNoData = v1alpha1.NoDataPass
 		}, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
+		"no data waits": {"onNoData", func(o *Observation) {
+			answer(o, NoData, 0)
+			o.Rollout.Spec.Analysis.Checks[0].OnNoData = v1alpha1.NoDataWait
+		}, v1alpha1.VerdictNoVerdict, 0, "", "Stepping"},
+		"no answer with NaN": {"I6: the value of no answer is none", func(o *Observation) {
+			answer(o, NoAnswer, math.NaN())
+			o.Rollout.Spec.Analysis.Checks[0].OnNoData = v1alpha1.NoDataPass
+		}, v1alpha1.VerdictNoVerdict, 0, "", "Stepping"},
 		"no answer, Fail": {"I6: an outage is never a verdict", func(o *Observation) {
 			answer(o, NoAnswer, 0)
 			o.Rollout.Spec.Analysis.Checks[0].OnNoData = v1alpha1.NoDataFail
@@ -163,6 +171,19 @@ func TestMeasuring(t *testing.T) {
 			since(630 * time.Second)(o)
 			o.Rollout.Spec.Analysis.OnDeadline = v1alpha1.DeadlineRollback
 		}, "records Retreating, weight 0/100 (then RolledBack; NoVerdict)"},
+		"no verdict, dry run, Rollback": {"it decides nothing", judged, func(o *Observation) {
+			measuredBefore(o, v1alpha1.VerdictNoVerdict, time.Second).VerdictAt = nil
+			since(time.Hour)(o)
+			o.Rollout.Spec.Analysis.Checks[0].DryRun, o.Rollout.Spec.Analysis.OnDeadline = true, v1alpha1.DeadlineRollback
+		}, "records Stepping step 2, weight 20/100, not acked"},
+		"no weight, long": {"without weight no verdict is overdue", judged, func(o *Observation) {
+			since(time.Hour)(o)
+			record(o).Weight, o.Proxies.Effective = 0, 0
+			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = 0
+			record(o).Capacity, record(o).Replicas = 0, 0
+			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
+			o.Rollout.Spec.Analysis.OnDeadline = v1alpha1.DeadlineRollback
+		}, "records Stepping step 2, weight 0/100, not acked"},
 		"raised, not judged": {"I3: the present weight first", judged, func(o *Observation) {
 			measuredBefore(o, v1alpha1.VerdictNoVerdict, 9*time.Second)
 			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = 25

@@ -112,7 +112,7 @@ func (p *pass) noReplicas() bool {
 func (p *pass) sameTemplate() *ReplicaSet {
 	var oldest *ReplicaSet
 	for _, r := range p.parked() {
-		if r.Revision == p.rec.Stable || r.Template != p.Deployment.Template {
+		if r.Template != p.Deployment.Template {
 			continue
 		}
 		if oldest == nil || r.Created.Before(oldest.Created) || (r.Created.Equal(oldest.Created) && strings.Compare(r.Name, oldest.Name) < 0) {

@@ -25,12 +25,10 @@ func (p *pass) notReadyToHandOver() string {
 	switch {
 	case p.rec.Weight < p.rec.Total || !p.shifted():
 		return p.waitingForAcks()
-	case n == 0 || c.Replicas != n || c.Available < n:
+	case c.Replicas != n || c.Available < n:
 		return fmt.Sprintf("waiting for canary pods: %d of %d available", c.Available, n)
 	case c.Template != d.Template:
 		return "waiting: the canary's template is not the Deployment's"
-	case c.MinReadySeconds != d.MinReadySeconds:
-		return "waiting: the canary's minReadySeconds is not the Deployment's"
 	case d.ObservedGeneration < d.Generation:
 		return "waiting for the Deployment controller to act on the Deployment's newest spec"
 	}
@@ -93,7 +91,7 @@ func (p *pass) endpointsMoved() bool {
 // progressDeadlineSeconds of its stage (I9): endpoints that never are the canary's
 // only, say, because somebody keeps addresses of his own in the Service.
 func (p *pass) handoverLate() bool {
-	if p.deleting() || !p.past(p.rec.Since.Add(p.deadline())) {
+	if !p.past(p.rec.Since.Add(p.deadline())) {
 		return true
 	}
 	return p.rollBack(EventHandoverLate, fmt.Sprintf("the handover could not begin within %s: %s", p.deadline(), p.words.message))
@@ -115,7 +113,7 @@ func (p *pass) handingOver() bool {
 
 // swap begins the handover, or goes back as long as it has not begun.
 func (p *pass) swap() bool {
-	if !p.deleting() && p.superseded() {
+	if (!p.deleting() || p.Deployment.Replicas == 0) && p.superseded() {
 		return true
 	}
 	if p.first((*pass).failing, (*pass).upkeep, (*pass).canaryThere, (*pass).startClockAgain, (*pass).resize, (*pass).confirmAgain) {
@@ -201,7 +199,7 @@ func (p *pass) warm() bool {
 // oldAgain turns round at once when somebody wants the former stable revision
 // back: it still has its pods.
 func (p *pass) oldAgain() bool {
-	if p.old == nil || p.leaving() || p.Deployment.Template != p.old.Template || p.old.Owner != OwnerHolder {
+	if p.old == nil || p.leaving() || p.Deployment.Template != p.old.Template {
 		return false
 	}
 	return p.startOver(1)
@@ -237,7 +235,7 @@ func (p *pass) stayWarm() bool {
 		p.wait(v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is promoted; the pods of %s stay warm until %s", p.rec.Stable, p.rec.Old, clock(until)))
 		return true
 	}
-	if p.old.Replicas > 0 && !p.unrouted(p.rec.Old, p.rec.Since.Time) {
+	if !p.unrouted(p.rec.Old, p.rec.Since.Time) {
 		p.wait(v1alpha1.ReasonPromoted, fmt.Sprintf("waiting until no proxy routes to revision %s any more", p.rec.Old))
 		return true
 	}

@@ -55,8 +55,11 @@ func (p *pass) pinsFollow() bool {
 	want, _ := p.pinWanted()
 	did := false
 	for _, s := range p.services() {
-		if (s.Pin == "" && s.Key == "") || (s.Pin == want && s.Key == want) || want == "" {
+		if (s.Pin == "" && s.Key == "") || (s.Pin == want && s.Key == want) {
 			continue
+		}
+		if want == "" {
+			return p.unpinAll("the stable revision has no ready pod, another one has")
 		}
 		p.act(Action{Kind: Pin, Object: s.Name, Revision: want, Direct: !p.Policies.Pin || s.Pin == want, Why: "it was pinned to a revision that is not stable any more"})
 		did = true

@@ -107,6 +107,20 @@ func TestHealthy(t *testing.T) {
 		"fallback":          {"nothing else would hold", adoptedHealthy, fallback, "Hold web"},
 		"fallback, held":    {"it stays paused", adoptedHealthy, func(o *Observation) { fallback(o); o.Deployment.Hold, o.Deployment.Paused = "running", true }, "Healthy, Healthy"},
 		"fallback, resumed": {"somebody resumed it", adoptedHealthy, func(o *Observation) { fallback(o); o.Deployment.Hold = "running" }, "Hold web"},
+		"template of others": {"what others run is not what is asked for", adoptedHealthy, func(o *Observation) {
+			unheldB(o)
+			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rZ", "Z", OwnerDeployment, 4, 2)}
+		}, "Hold web"},
+		"stable gone, history": {"history is not what is asked for", adoptedHealthy, func(o *Observation) { o.ReplicaSets = []ReplicaSet{running("rZ", "Z", OwnerDeployment, 0, 1)} }, "Healthy, NotSettled"},
+		"fallback, rolling": {"it is not held again before it is done", adoptedHealthy, func(o *Observation) {
+			fallback(o)
+			o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 1, 0))
+		}, "Healthy, NotSettled"},
+		"fallback, paused by the user": {"the hold notes that", adoptedHealthy, func(o *Observation) { fallback(o); o.Deployment.Paused = true }, "Hold web"},
+		"held, policies unknown": {"not before the probe", adoptedHealthy, func(o *Observation) {
+			o.Deployment.Hold, o.Deployment.Paused = "running", true
+			o.Policies = Policies{}
+		}, "Healthy, Healthy"},
 		"fallback, half-way": {"a pause would freeze two revisions", adoptedHealthy, func(o *Observation) {
 			fallback(o)
 			o.Deployment.Hold, o.Deployment.Paused = "running", true
@@ -148,12 +162,12 @@ func TestPreparing(t *testing.T) {
 		"unheld":       {"somebody ended the hold", heldB, func(o *Observation) { o.Deployment.Hold, o.Deployment.Paused = "", false }, "Hold web"},
 		"resumed":      {"somebody resumed it where no policy keeps it", heldB, func(o *Observation) { o.Deployment.Paused = false }, "Hold web"},
 		"create":       {"all is ready", heldB, nil, "CreateCanary web-xB"},
-		"begin":        {"its ReplicaSet is there", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B", OwnerHolder, 0, 0)) }, "records Stepping step 1"},
+		"begin":        {"its ReplicaSet is there", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B", OwnerHolder, 0, 0)) }, "records Stepping of xB step 1"},
 		"history": {"1d: an equal ReplicaSet is the canary, the oldest", heldB, func(o *Observation) {
 			younger := running("r2", "B", OwnerHolder, 0, 2)
 			younger.Created = start.Add(time.Second)
 			o.ReplicaSets = append(o.ReplicaSets, younger, running("r1", "B", OwnerHolder, 0, 1))
-		}, "records Stepping step 1"},
+		}, "records Stepping of r1 step 1"},
 		"paused": {"no canary starts", heldB, func(o *Observation) {
 			o.ReplicaSets = append(o.ReplicaSets, running("xB", "B", OwnerHolder, 0, 0))
 			o.Rollout.Spec.Paused = true
@@ -176,7 +190,19 @@ func TestPreparing(t *testing.T) {
 		}, "Progressing, Progressing\nasks again at 50s"},
 		"parked history stays": {"it is given back at the end", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerHolder, 0, 7)) }, "CreateCanary web-xB"},
 		"altered": {"3c: every pod would restart", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B'", OwnerHolder, 0, 0)) },
-			"records Retreating (then RolledBack; CanaryAltered)"},
+			"records Retreating of xB (then RolledBack; CanaryAltered)"},
+		"moved on": {"a plain rolling update was faster", heldB, func(o *Observation) {
+			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
+		}, "records Restoring, stable rB"},
+		"stable gone":            {"nothing to go back to", heldB, func(o *Observation) { o.ReplicaSets = nil }, "LetGo web"},
+		"stable with the holder": {"it is never swept", heldB, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder }, "CreateCanary web-xB"},
+		"orphan":                 {"it is not altered", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B", OwnerNone, 0, 0)) }, "CreateCanary web-xB"},
+		"altered, but history": {"an equal ReplicaSet is there", heldB, func(o *Observation) {
+			o.ReplicaSets = append(o.ReplicaSets, running("xB", "B'", OwnerHolder, 0, 0), running("r1", "B", OwnerHolder, 0, 2))
+		}, "records Stepping of r1 step 1"},
+		"history, same age": {"by name", heldB, func(o *Observation) {
+			o.ReplicaSets = append(o.ReplicaSets, running("r2", "B", OwnerHolder, 0, 2), running("r1", "B", OwnerHolder, 0, 1))
+		}, "records Stepping of r1 step 1"},
 		"deleted": {"nothing was shifted yet", heldB, deleted, "records Restoring (then Detach; Initializing)"},
 	})
 }
@@ -213,6 +239,21 @@ func TestSizes(t *testing.T) {
 		"own size, at most all": {"never more than the Deployment asks for", steppingAt20, func(o *Observation) {
 			fresh(o)
 			n := intstr.FromInt32(100)
+			o.Rollout.Spec.Strategy.Canary.Steps[1].Replicas = &n
+		}, "records Stepping step 2, size 4"},
+		"own size, a number": {"the step says so", steppingAt20, func(o *Observation) {
+			fresh(o)
+			n := intstr.FromInt32(3)
+			o.Rollout.Spec.Strategy.Canary.Steps[1].Replicas = &n
+		}, "records Stepping step 2, size 3"},
+		"own size, nothing": {"weight needs a pod", steppingAt20, func(o *Observation) {
+			fresh(o)
+			n := intstr.FromInt32(0)
+			o.Rollout.Spec.Strategy.Canary.Steps[1].Replicas = &n
+		}, "records Stepping step 2, weight 50/100"},
+		"own size, unreadable": {"all, to be safe", steppingAt20, func(o *Observation) {
+			fresh(o)
+			n := intstr.FromString("some")
 			o.Rollout.Spec.Strategy.Canary.Steps[1].Replicas = &n
 		}, "records Stepping step 2, size 4"},
 		"HPA up":       {"its share grows", steppingAt20, func(o *Observation) { o.Deployment.Replicas = 8 }, "records Stepping step 1, size 2"},

@@ -124,7 +124,7 @@ func checksSpec(ro *v1alpha1.Rollout) []v1alpha1.Check {
 }
 
 func (p *pass) interval(c *v1alpha1.Check) time.Duration {
-	if c.Interval != nil && c.Interval.Duration > 0 {
+	if c.Interval != nil {
 		return c.Interval.Duration
 	}
 	if a := p.Rollout.Spec.Analysis; a != nil && a.Interval.Duration > 0 {
@@ -135,7 +135,7 @@ func (p *pass) interval(c *v1alpha1.Check) time.Duration {
 
 // firstDue is the time from a step's acked weight to a check's first measurement.
 func (p *pass) firstDue(c *v1alpha1.Check) time.Duration {
-	if c.InitialDelay != nil && c.InitialDelay.Duration > 0 {
+	if c.InitialDelay != nil {
 		return c.InitialDelay.Duration
 	}
 	return p.interval(c)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
@@ -56,6 +57,24 @@ func TestConditions(t *testing.T) {
 		"not settled": {"it settles by itself", with(unadopted, func(o *Observation) { o.Deployment.Generation++ }), map[string]string{
 			"Ready": "False/NotSettled", "Reconciling": "True/NotSettled", "Stalled": "False/NotSettled", "Promoted": "False/NotSettled", "Held": "True/PoliciesWork",
 		}},
+		"no pin policy": {"the controller pins", with(adoptedHealthy, func(o *Observation) { o.Policies.Pin = false }), map[string]string{
+			"Ready": "True/Healthy", "Reconciling": "False/Healthy", "Stalled": "False/Healthy", "Promoted": "True/Promoted", "Held": "False/PoliciesMissing",
+		}},
+		"Deployment gone": {"nothing is promoted", with(adoptedHealthy, func(o *Observation) { o.Deployment = nil; o.Service.Pin = "rA" }), map[string]string{
+			"Ready": "False/DeploymentNotFound", "Reconciling": "False/DeploymentNotFound", "Stalled": "True/DeploymentNotFound", "Promoted": "False/DeploymentNotFound", "Held": "True/PoliciesWork",
+		}},
+		"no verdict, paused": {"the pause is what is waited for", with(judged, func(o *Observation) {
+			o.Rollout.Spec.Paused = true
+			record(o).AckedAt = atp(-time.Hour)
+		}), map[string]string{
+			"Ready": "False/Paused", "Reconciling": "True/Paused", "Stalled": "False/Paused", "Promoted": "False/Paused", "Held": "True/PoliciesWork",
+		}},
+		"no verdict, refused": {"the mistake is what is waited for", with(judged, func(o *Observation) {
+			o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"}
+			record(o).AckedAt = atp(-time.Hour)
+		}), map[string]string{
+			"Ready": "False/InvalidQuery", "Reconciling": "False/InvalidQuery", "Stalled": "True/InvalidQuery", "Promoted": "False/InvalidQuery", "Held": "True/PoliciesWork",
+		}},
 		"fallback": {"the controller holds", with(adoptedHealthy, func(o *Observation) {
 			o.Policies = Policies{Known: true, Pin: true}
 			o.Deployment.Hold, o.Deployment.Paused = "running", true
@@ -70,6 +89,87 @@ func TestConditions(t *testing.T) {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// TestStatusFields: what kubectl get shows.
+func TestStatusFields(t *testing.T) {
+	got := Decide(*everyStage()["stepping"]).Status
+	started := metav1.NewTime(start.Add(-2 * time.Minute))
+	want := v1alpha1.RolloutStatus{
+		ObservedGeneration: 1,
+		Phase:              v1alpha1.PhaseProgressing,
+		Message:            "step 1/2: waiting until all proxies confirm 20/100 on canary xB, each for 1m0s at most",
+		Stable:             &v1alpha1.RevisionStatus{Revision: "rA", Replicas: 4, Ready: 4},
+		Canary:             &v1alpha1.RevisionStatus{Revision: "xB", Replicas: 1, Ready: 1},
+		Step:               &v1alpha1.StepStatus{Index: 1, Count: 2, StartedAt: &started},
+		StepSummary:        "1/2",
+		Weight:             &v1alpha1.WeightStatus{Desired: 20, Effective: 20, Acked: 20},
+		Proxies:            &v1alpha1.ProxiesStatus{Expected: 2, Connected: 2, Acked: 1},
+		AckedSummary:       "1/2",
+	}
+	got.Record, got.Conditions = nil, nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	got = Decide(*adoptedHealthy()).Status
+	if got.Canary != nil || got.Step != nil || got.StepSummary != "" || got.Message != "revision rA serves everybody" {
+		t.Errorf("healthy shows canary %v, step %v, message %q", got.Canary, got.Step, got.Message)
+	}
+}
+
+// TestMessages: what a wait says it waits for.
+func TestMessages(t *testing.T) {
+	unconfirmed := func(o *Observation) { record(o).AckedAt = nil }
+	cases := map[string]struct {
+		o    *Observation
+		want string
+	}{
+		"no proxy": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies = Proxies{Current: true, Effective: 20} }),
+			"step 1/2: waiting for a proxy that routes to Service web; rolls back at 2026-01-01 12:08:30 UTC"},
+		"reduced": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective = 10 }),
+			"step 1/2: 10/100 on canary xB instead of 20 for want of ready pods; rolls back at 2026-01-01 12:08:30 UTC"},
+		"not rendered": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective, o.Proxies.Current = 10, false }),
+			"step 1/2: waiting until all proxies confirm 20/100 on canary xB, each for 1m0s at most"},
+		"pods": {steppingWith(func(o *Observation) {
+			r := record(o)
+			r.WeightSince, r.AckedAt, r.Weight, r.Step, r.Capacity = metav1.MicroTime{}, nil, 0, 1, 0
+			r.ScaledAt = atp(-time.Second)
+			o.ReplicaSets[1].Available, o.ReplicaSets[1].Trouble = 0, "no node fits"
+		}), "step 1/2: waiting for canary pods, 0 of 1 available: no node fits; rolls back at 2026-01-01 12:09:59 UTC"},
+		"restoring after a promotion": {with(puttingBack, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerDeployment }),
+			"revision xB is promoted; putting the Deployment and its Services back"},
+		"restoring after going back": {with(puttingBack, func(o *Observation) {
+			o.ReplicaSets[0].Owner = OwnerDeployment
+			record(o).Then, record(o).Message = v1alpha1.ThenRestore, "the template is the stable one again"
+		}), "putting the Deployment and its Services back: the template is the stable one again"},
+		"a new stage speaks for itself": {steppingWith(func(o *Observation) { o.Deployment.Template = "A" }), "the template is the stable one again"},
+		"no verdict": {with(judged, func(o *Observation) {
+			measuredBefore(o, v1alpha1.VerdictNoVerdict, time.Second).VerdictAt = nil
+			record(o).AckedAt = atp(-time.Hour)
+		}),
+			"step 1/2: 20/100 on canary xB; no verdict within 10m0s by errors: goes on when verdicts come"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, Decide(*tc.o).Status.Message); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+	o := judged()
+	answer(o, NoAnswer, 0).Message = "connection refused"
+	if got := Decide(*o).Status.Checks[0].Message; got != "no answer: connection refused" {
+		t.Errorf("a check without an answer says %q", got)
+	}
+	o = steppingWith(func(o *Observation) { record(o).Total = 0; o.Deployment.Replicas = 3 })
+	Decide(*o) // and does not divide by it
+	o = judged()
+	unreadable := "x"
+	o.Rollout.Spec.Analysis.Checks[0].Max = &unreadable
+	answer(o, Number, 100)
+	if got := Decide(*o).Status.Record.Step; got != 2 {
+		t.Errorf("an unreadable limit bounds something: step %d", got)
 	}
 }
 

@@ -97,7 +97,7 @@ func (p *pass) resize() bool {
 // available. A whole canary that never gets ready would blind an HPA, which counts
 // its pods as idle (handover.md 6b).
 func (p *pass) firstPod(size int32) int32 {
-	if p.canary.Available == 0 && p.canary.Replicas <= 1 {
+	if p.canary.Available == 0 {
 		return min(size, 1)
 	}
 	return size
@@ -223,7 +223,7 @@ func (p *pass) advance() bool {
 	switch {
 	case !p.shifted():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
-	case p.rec.Capacity < p.podsWanted() || p.canary.Available < p.podsWanted():
+	case p.rec.Capacity < p.podsWanted():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
 	case p.rec.Weight < p.weightWanted():
 		// The step's weight was raised by hand: a rise like any other, so the
