@@ -189,6 +189,16 @@ func TestStream(t *testing.T) {
 				line{publish("CDS a@1; EDS a@2; LDS l@1>r; RDS r@1>a"), nil},
 			),
 		},
+		"AckAfterUnsubscribe": {
+			reason: "A late ack of a route that the proxy has left does not keep its cluster alive.",
+			world:  one,
+			lines: append(start(),
+				line{publish("CDS a@1; EDS a@1; LDS l@1>r; RDS r@2>a"), []string{"RDS +r@2"}},
+				line{leave(routes, "r"), nil},
+				line{ack(routes), nil},
+				line{publish("CDS; EDS; LDS l@1; RDS"), []string{"EDS -a", "CDS -a"}},
+			),
+		},
 		"ExplicitWildcard": {
 			reason: "\"*\" is everything, for any type.",
 			world:  many,
