@@ -91,7 +91,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	meters, err := newMeters(crmetrics.Registry, xdsServer.Proxies)
+	meters, err := newMeters(crmetrics.Registry, xdsServer)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
@@ -124,7 +124,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		cache: mgr.GetClient(), options: o.Proxy, publish: xdsServer, world: w,
 		statuses: &gatewayStatuses{client: mgr.GetClient(), now: o.Now}, wake: waker,
 	}
-	if err := mgr.Add(ackPump{server: xdsServer, mapper: mapper{cache: mgr.GetClient()}, meters: meters, wake: waker}); err != nil {
+	if err := mgr.Add(ackPump{server: xdsServer, mapper: mapper{cache: mgr.GetClient()}, wake: waker}); err != nil {
 		return fmt.Errorf("add ack pump: %w", err)
 	}
 	if err := setupRollouts(mgr, rollouts, wake, o); err != nil {
@@ -207,7 +207,6 @@ func setupMesh(mgr ctrl.Manager, l *meshLoop) error {
 type ackPump struct {
 	server *server.Server
 	mapper mapper
-	meters *meters
 	wake   func(types.NamespacedName)
 }
 
@@ -220,7 +219,6 @@ func (p ackPump) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-			p.meters.acks(p.server.Proxies())
 			for _, r := range p.mapper.active(ctx) {
 				p.wake(r.NamespacedName)
 			}

@@ -22,16 +22,13 @@ type meters struct {
 	verdicts  *prometheus.CounterVec
 	queries   *prometheus.CounterVec
 	queryTime prometheus.Histogram
-	rejected  prometheus.Counter
 
 	mu     sync.Mutex
 	phases map[types.NamespacedName]v1alpha1.Phase
-	// nacks is when each proxy last refused something, by node and type.
-	nacks map[string]string
 }
 
 // newMeters registers the controller's metrics.
-func newMeters(registry prometheus.Registerer, proxies func() []server.ProxyStatus) (*meters, error) {
+func newMeters(registry prometheus.Registerer, proxies *server.Server) (*meters, error) {
 	m := &meters{
 		phase: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "crossfade_rollouts", Help: "Rollouts by phase.",
@@ -52,16 +49,15 @@ func newMeters(registry prometheus.Registerer, proxies func() []server.ProxyStat
 		queryTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "crossfade_query_seconds", Help: "Time that queries to Prometheus take.", Buckets: prometheus.DefBuckets,
 		}),
-		rejected: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "crossfade_proxy_rejections_total", Help: "Configurations that a proxy refused (NACK).",
-		}),
 		phases: map[types.NamespacedName]v1alpha1.Phase{},
-		nacks:  map[string]string{},
 	}
 	connected := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crossfade_proxies_connected", Help: "Proxies with a stream to this controller.",
-	}, func() float64 { return float64(len(proxies())) })
-	for _, c := range []prometheus.Collector{m.phase, m.weight, m.ackTime, m.verdicts, m.queries, m.queryTime, m.rejected, connected} {
+	}, func() float64 { return float64(len(proxies.Proxies())) })
+	rejected := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "crossfade_proxy_rejections_total", Help: "Configurations that a proxy refused (NACK).",
+	}, func() float64 { return float64(proxies.Rejections()) })
+	for _, c := range []prometheus.Collector{m.phase, m.weight, m.ackTime, m.verdicts, m.queries, m.queryTime, rejected, connected} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -76,26 +72,6 @@ func newMeters(registry prometheus.Registerer, proxies func() []server.ProxyStat
 func (m *meters) query(outcome metrics.Outcome, seconds float64) {
 	m.queries.WithLabelValues(string(outcome)).Inc()
 	m.queryTime.Observe(seconds)
-}
-
-// acks counts what proxies have refused since the last call.
-func (m *meters) acks(proxies []server.ProxyStatus) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	live := map[string]string{}
-	for _, p := range proxies {
-		for url, t := range p.Types {
-			if t.LastError == "" {
-				continue
-			}
-			key, at := p.Node+" "+url, t.LastErrorAt.String()
-			live[key] = at
-			if m.nacks[key] != at {
-				m.rejected.Inc()
-			}
-		}
-	}
-	m.nacks = live
 }
 
 // observe takes over what a pass has seen and decided.
