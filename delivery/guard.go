@@ -69,7 +69,7 @@ func (p *pass) pins() bool {
 		if moved {
 			why = "the pinned revision has no ready endpoint: an empty Service is worse than a canary"
 			if s.Pin != want {
-				p.warn(EventPinMoved, fmt.Sprintf("Service %s now selects %s: the revision it was pinned to has no ready pod", s.Name, orAll(want)))
+				p.warn(EventPinMoved, fmt.Sprintf("the pin of Service %s moves from %q to %q: the revision it belongs on has no ready pod", s.Name, s.Pin, want))
 			}
 		}
 		if want == "" {
@@ -80,13 +80,6 @@ func (p *pass) pins() bool {
 		p.act(Action{Kind: Pin, Object: s.Name, Revision: want, Direct: !p.Policies.Pin || s.Pin == want, Why: why})
 	}
 	return did
-}
-
-func orAll(revision string) string {
-	if revision == "" {
-		return "all revisions"
-	}
-	return "revision " + revision
 }
 
 // pinWanted is the revision that the Services are to select, and whether the pin
@@ -154,7 +147,8 @@ func (p *pass) silent() bool {
 // counted from the weight that ended the routing (since) and from when this
 // controller began to listen. When no proxy is silent, what is published still
 // routes there (stable has only just become ready again), and no time makes that
-// safe.
+// safe; unless the Deployment is at 0, where the routes have nothing else to name
+// and nothing is meant to serve.
 func (p *pass) unrouted(revision string, since time.Time) bool {
 	x := &p.Proxies
 	if !x.Current {
@@ -163,7 +157,10 @@ func (p *pass) unrouted(revision string, since time.Time) bool {
 	if !slices.Contains(x.MayRoute, revision) {
 		return true
 	}
-	return !x.PendingSince.IsZero() && p.past(latest(x.PendingSince, since).Add(p.ackTimeout()))
+	if x.PendingSince.IsZero() && p.Deployment.Replicas > 0 {
+		return false
+	}
+	return p.past(latest(x.PendingSince, since).Add(p.ackTimeout()))
 }
 
 func join(list []string) string { return strings.Join(list, ", ") }

@@ -147,6 +147,12 @@ func TestRetreating(t *testing.T) {
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
 			o.Proxies.MayRoute = []string{"rA", "xB"}
 		}, "DeleteReplicaSet web-xB"},
+		"at zero": {"nothing is meant to serve, and the routes have nothing else to name", goingBack, func(o *Observation) {
+			o.Deployment.Replicas, o.ReplicaSets[0] = 0, running("rA", "A", OwnerDeployment, 0, 1)
+			o.Service.Pin, o.Service.Key = "xB", "xB"
+			o.Proxies.MayRoute = []string{"xB"}
+			record(o).WeightSince = at(-time.Minute)
+		}, "Scale web-xB to 0"},
 		"stable just back": {"what is published still routes to the canary, and nobody is silent", goingBack, func(o *Observation) {
 			o.Proxies.MayRoute = []string{"rA", "xB"}
 			record(o).WeightSince = at(-time.Hour)

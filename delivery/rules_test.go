@@ -45,6 +45,9 @@ func TestAdoption(t *testing.T) {
 		"twins": {"which is stable?", unadopted, func(o *Observation) {
 			o.ReplicaSets = append(o.ReplicaSets, running("rA2", "A", OwnerDeployment, 4, 0))
 		}, "Initializing, NotSettled"},
+		"twins, one idle": {"which would an undo go to?", unadopted, func(o *Observation) {
+			o.ReplicaSets = append(o.ReplicaSets, running("rA2", "A", OwnerDeployment, 0, 0))
+		}, "Initializing, NotSettled"},
 		"being scaled": {"not settled", unadopted, func(o *Observation) { o.Deployment.Replicas = 5 }, "Initializing, NotSettled"},
 		"history idle": {"history without pods is no obstacle", unadopted, func(o *Observation) {
 			o.ReplicaSets = append([]ReplicaSet{running("rZ", "Z", OwnerDeployment, 0, 0)}, o.ReplicaSets...)
