@@ -52,7 +52,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	if err := o.workload(ctx, reader, out); err != nil {
 		return nil, err
 	}
-	if err := o.services(ctx, out); err != nil {
+	if err := o.services(ctx, reader, out); err != nil {
 		return nil, err
 	}
 	var err error
@@ -207,9 +207,9 @@ func (o *observer) countPods(ctx context.Context, namespace string, rs *delivery
 
 // services reads the Service whose requests are shifted, and every other one
 // that selects the same pods.
-func (o *observer) services(ctx context.Context, out *observed) error {
+func (o *observer) services(ctx context.Context, reader client.Reader, out *observed) error {
 	list := &corev1.ServiceList{}
-	if err := o.cache.List(ctx, list, client.InNamespace(out.Rollout.Namespace)); err != nil {
+	if err := reader.List(ctx, list, client.InNamespace(out.Rollout.Namespace)); err != nil {
 		return fmt.Errorf("list Services: %w", err)
 	}
 	var template labels.Set

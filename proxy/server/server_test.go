@@ -178,11 +178,18 @@ func TestServiceAcks(t *testing.T) {
 	c.ack(routes, m)
 	check("acked", ServiceAck{Current: true}, 0.25, 0.25)
 
+	s.Publish(testView, weighted("2b", 25)) // Somebody else's weight has changed in the same RouteConfiguration.
+	m = c.receive(routes)
+	check("another's change in flight", ServiceAck{Current: true}, 0.25, 0.25)
+	c.nack(routes, m, "another's fault")
+	await(t, s, "the refusal", func() bool { return s.Rejections() == 1 })
+	check("another's change refused", ServiceAck{Current: true}, 0.25, 0.25)
+
 	s.Publish(testView, weighted("3", 50))
 	c.nack(routes, c.receive(routes), "bad route")
 	check("refused", ServiceAck{Rejected: "bad route"}, 0.25, 0.25)
-	if n := s.Rejections(); n != 1 {
-		t.Errorf("%d rejections counted, want 1", n)
+	if n := s.Rejections(); n != 2 {
+		t.Errorf("%d rejections counted, want 2", n)
 	}
 
 	if acks := s.ServiceAcks("shop/other"); len(acks) != 0 {

@@ -49,8 +49,8 @@ type ResourceStatus struct {
 // ServiceAck is what one connected proxy has confirmed of the weights of one service.
 type ServiceAck struct {
 	Node string
-	// Current says that the proxy has acked exactly what is published now, for every RouteConfiguration that mentions the
-	// service.
+	// Current says that the proxy has acked how the published RouteConfigurations divide the requests of the service, and
+	// may not be using anything else.
 	Current bool
 	// Rejected is the proxy's reason for refusing what is published now.
 	Rejected string
@@ -184,8 +184,10 @@ func (s *stream) serviceAck(service string) (ServiceAck, bool) {
 	for name := range s.candidates(service) {
 		published := s.world.all[routes][name]
 		relevant := published != nil && t.wants(name) && mentionsService(published, service)
+		same := true // All that the proxy may be using divides the service as the published version does.
 		t.used(name, func(r *xds.Resource) bool {
 			relevant = relevant || mentionsService(r, service)
+			same = same && r.Body != nil && published != nil && equalSplits(r, published, service)
 			ack.Unknown = ack.Unknown || r.Body == nil
 			ack.Possible = append(ack.Possible, splitsOf(r, service)...)
 			return false
@@ -203,7 +205,12 @@ func (s *stream) serviceAck(service string) (ServiceAck, bool) {
 			ack.Current = ack.Current && held == nil
 			continue
 		}
-		ack.Current = ack.Current && held != nil && held.Version == published.Version && t.undefined[name] == nil
+		// A gateway's RouteConfiguration changes with every weight of anybody. What others change in it must not look
+		// like an unacked weight of this service, nor may a proxy's refusal of it stop this one.
+		if held != nil && same {
+			continue
+		}
+		ack.Current = false
 		if text, refused := t.refusal(name, published.Version); refused {
 			ack.Rejected = text
 		}
@@ -244,6 +251,13 @@ func (s *stream) candidates(service string) map[string]struct{} {
 // mentionsService says whether a RouteConfiguration has a split of the service. A ghost may have one.
 func mentionsService(r *xds.Resource, service string) bool {
 	return r.Body == nil || len(splitsOf(r, service)) > 0
+}
+
+// equalSplits says whether two versions divide the requests of a service alike, wherever they route to it.
+func equalSplits(a, b *xds.Resource, service string) bool {
+	return slices.EqualFunc(splitsOf(a, service), splitsOf(b, service), func(x, y xds.Split) bool {
+		return x.Port == y.Port && x.Total == y.Total && maps.Equal(x.Weights, y.Weights)
+	})
 }
 
 func splitsOf(r *xds.Resource, service string) []xds.Split {
