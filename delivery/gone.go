@@ -62,14 +62,14 @@ func (p *pass) letServicesGo(why string) bool {
 
 // unpinAll removes every pin; it says whether there was one.
 func (p *pass) unpinAll(why string) bool {
-	any := false
+	did := false
 	for _, s := range p.services() {
 		if s.Pin != "" || s.Key != "" {
 			p.act(Action{Kind: Unpin, Object: s.Name, Direct: !p.Policies.Pin || s.Pin == "", Why: why})
-			any = true
+			did = true
 		}
 	}
-	return any
+	return did
 }
 
 // glassBroken stands down while a person has taken the Deployment or a Service

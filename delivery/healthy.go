@@ -64,11 +64,11 @@ func (p *pass) labelServices() bool {
 }
 
 // movedOn accepts what a plain rolling update has already finished, while no
-// policy held it or the glass was broken: stable has no pods left, and a
-// ReplicaSet of the Deployment's own runs its template in full. There is nothing
-// to go back to.
+// policy held it or the glass was broken: stable is asked for no pods and has none
+// that is ready (some may still be terminating), and a ReplicaSet of the
+// Deployment's own runs its template in full. There is nothing to go back to.
 func (p *pass) movedOn() bool {
-	if p.stable != nil && (p.Deployment.Replicas == 0 || !p.stable.gone()) {
+	if p.stable != nil && (p.Deployment.Replicas == 0 || p.stable.Replicas > 0 || p.stable.Ready > 0) {
 		return false
 	}
 	for _, r := range p.owned() {

@@ -122,6 +122,7 @@ func TestWarm(t *testing.T) {
 		"gone":                {"everything is put back", keptWarm, old(0, 0), "records Restoring"},
 		"pods left":           {"1j: not while it has pods", keptWarm, func(o *Observation) { old(0, 0)(o); o.ReplicaSets[0].Pods = 1; record(o).Replicas = 0 }, "Promoting, Promoted"},
 		"status behind":       {"1j: not before its status is current", keptWarm, func(o *Observation) { old(0, 0)(o); o.ReplicaSets[0].Observed = false }, "Promoting, Promoted"},
+		"stray":               {"I5", keptWarm, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 1)) }, "Park web-rZ"},
 		"old deleted":         {"nothing is left to keep", keptWarm, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[1:] }, "records Restoring, size 0"},
 		"old again, deleted":  {"the Rollout goes", keptWarm, func(o *Observation) { o.Deployment.Template = "A"; deleted(o) }, "records Warm, size 3"},
 		"unheld early":        {"nothing can start, the template is stable's", keptWarm, func(o *Observation) { o.Deployment.Hold, o.Deployment.Paused = "", false }, "records Warm, size 3"},

@@ -59,7 +59,7 @@ func (p *pass) waitingForAcks() string {
 	if x.Expected == 0 && p.rec.Weight > 0 {
 		return fmt.Sprintf("%s: waiting for a proxy that routes to Service %s; rolls back at %s", p.where(), p.rec.Service, clock(p.waitingSince().Add(p.deadline())))
 	}
-	if x.Current && x.Acked >= x.Expected && x.Effective < p.rec.Weight {
+	if x.Current && x.Acked >= x.Expected {
 		return fmt.Sprintf("%s: %d/%d on canary %s instead of %d for want of ready pods; rolls back at %s",
 			p.where(), x.Effective, p.rec.Total, p.rec.Canary, p.rec.Weight, clock(p.waitingSince().Add(p.deadline())))
 	}
@@ -135,11 +135,7 @@ func (p *pass) stepStatus() (*v1alpha1.StepStatus, string) {
 // summary is the phase, with its reason and its sentence.
 func (p *pass) summary() (v1alpha1.Phase, string, string) {
 	phase, reason, message := p.ofStage()
-	// What was said before the record changed was said about another stage.
-	if p.changed {
-		return phase, reason, message
-	}
-	w := p.words
+	w := p.words // empty when the record changes: it was said about another stage
 	if w.message != "" {
 		reason, message = w.reason, w.message
 	}

@@ -112,6 +112,13 @@ func TestStatusFields(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
+	got = Decide(*with(adoptedHealthy, func(o *Observation) {
+		o.Deployment.Template = "B"
+		o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
+	})).Status
+	if diff := cmp.Diff(&v1alpha1.RevisionStatus{Revision: "rB", Replicas: 4, Ready: 4}, got.Stable); diff != "" {
+		t.Errorf("the stable revision is another one by now: -want +got\n%s", diff)
+	}
 	got = Decide(*adoptedHealthy()).Status
 	if got.Canary != nil || got.Step != nil || got.StepSummary != "" || got.Message != "revision rA serves everybody" {
 		t.Errorf("healthy shows canary %v, step %v, message %q", got.Canary, got.Step, got.Message)
@@ -129,6 +136,13 @@ func TestMessages(t *testing.T) {
 			"step 1/2: waiting for a proxy that routes to Service web; rolls back at 2026-01-01 12:08:30 UTC"},
 		"reduced": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective = 10 }),
 			"step 1/2: 10/100 on canary xB instead of 20 for want of ready pods; rolls back at 2026-01-01 12:08:30 UTC"},
+		"not rendered, nobody": {steppingWith(func(o *Observation) {
+			unconfirmed(o)
+			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight, record(o).Weight = 0, 0
+			record(o).Capacity, record(o).Replicas = 0, 0
+			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
+			o.Proxies = Proxies{}
+		}), "step 1/2: waiting until all proxies confirm 0/100 on canary xB, each for 1m0s at most"},
 		"not rendered": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective, o.Proxies.Current = 10, false }),
 			"step 1/2: waiting until all proxies confirm 20/100 on canary xB, each for 1m0s at most"},
 		"pods": {steppingWith(func(o *Observation) {
@@ -162,7 +176,7 @@ func TestMessages(t *testing.T) {
 	if got := Decide(*o).Status.Checks[0].Message; got != "no answer: connection refused" {
 		t.Errorf("a check without an answer says %q", got)
 	}
-	o = steppingWith(func(o *Observation) { record(o).Total = 0; o.Deployment.Replicas = 3 })
+	o = steppingWith(func(o *Observation) { record(o).Total, record(o).Weight = 0, 0 })
 	Decide(*o) // and does not divide by it
 	o = judged()
 	unreadable := "x"

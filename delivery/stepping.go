@@ -187,6 +187,10 @@ func (p *pass) confirm() bool {
 	if p.rec.AckedAt != nil {
 		return false
 	}
+	if p.canary.Available < p.rec.Capacity {
+		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
+		return true
+	}
 	if !p.shifted() {
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
 		return true
