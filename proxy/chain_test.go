@@ -107,7 +107,7 @@ func awaitAck(t *testing.T, s *server.Server, share float64) {
 	t.Helper()
 	changes, stop := s.Subscribe()
 	defer stop()
-	late := time.After(30 * time.Second)
+	late := time.After(60 * time.Second)
 	for {
 		acks := s.ServiceAcks("shop/b")
 		if len(acks) == 1 && acks[0].Current && acks[0].LowestShare("x2") == share && acks[0].HighestShare("x2") == share {

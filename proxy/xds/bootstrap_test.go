@@ -186,7 +186,7 @@ func startEnvoy(t *testing.T, dir string, bootstrap []byte) {
 // await asks until there is an answer; the test's own deadline bounds it.
 func await(t *testing.T, client *http.Client, url string) string {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for {
 		response, err := client.Get(url)
 		if err == nil {
