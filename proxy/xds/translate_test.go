@@ -61,6 +61,13 @@ func TestTranslateTakesOver(t *testing.T) {
 			},
 			[]string{"routes " + table},
 		},
+		"Header": {
+			"so does a header that is matched",
+			func(c *ir.Config) {
+				c.Gateways[0].Listeners[0].VirtualHosts[0].Routes[0].Match.Headers = []ir.HeaderMatch{{Name: "x", Value: "y"}}
+			},
+			[]string{"routes " + table},
+		},
 		"OtherService": {
 			"a Service that the gateway does not route to is nothing to it",
 			func(c *ir.Config) { c.Services[0].Ports[0].Revisions[0].Endpoints = nil },
