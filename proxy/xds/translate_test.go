@@ -109,6 +109,9 @@ func TestTranslateFollowsServicesThatComeAndGo(t *testing.T) {
 	if got := routesOf(t, gone, view)[0].GetDirectResponse().GetStatus(); got != 500 {
 		t.Errorf("a route without its Service is answered with %d, want 500", got)
 	}
+	if got := len(gone.Snapshots[xds.MeshView].Clusters); got != 1 {
+		t.Errorf("the mesh has %d clusters, want the one of the Service that is left", got)
+	}
 	back := xds.Translate(gone, config())
 	if diff := cmp.Diff([]string{"out|ns/payments|80|canary", "out|ns/payments|80|stable"}, back.Snapshots[view].Routes["gateway/ns/gw/http"].References); diff != "" {
 		t.Errorf("the Service came back, its clusters did not (-want +got):\n%s", diff)
