@@ -194,7 +194,7 @@ func thirdRevision(t *testing.T) {
 	third := s.changed(func() { s.kubectl("set", "env", "deployment/"+name, "VERSION=v4") })
 	changed := time.Now()
 	s.atWeight(third, 20)
-	s.promote(third, 1)
+	s.promote(third)
 	s.atWeight(third, 60)
 	s.promoted(third)
 	counts := f.judge(map[string]string{second: "v2", third: "v4"})
@@ -245,7 +245,7 @@ func scaleMidway(t *testing.T) {
 	s.await("has 8 stable and 4 canary pods ready", func(r live.Rollout) bool {
 		return r.Status.Stable.Ready == 8 && r.Status.Canary.Ready == 4
 	})
-	s.promote(canary, 1)
+	s.promote(canary)
 	s.atWeight(canary, 100)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
@@ -344,7 +344,7 @@ func writers(t *testing.T) {
 		}
 	}
 	s.samePods("some writer", pods, s.pods())
-	s.promote(canary, 1)
+	s.promote(canary)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
 }

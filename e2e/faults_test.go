@@ -153,7 +153,7 @@ func TestGatewayPodDeleted(t *testing.T) {
 		p := r.Status.Proxies
 		return int(p.Expected) == len(pods) && p.Acked == p.Expected && p.Connected == p.Expected
 	})
-	s.promote(canary, 1)
+	s.promote(canary)
 	s.promoted(canary)
 	f.redoneIsFine = true // an idle connection that a proxy closes while it drains is asked anew by any client
 	f.judge(map[string]string{canary: "v2"})
@@ -189,7 +189,7 @@ func TestFrozenEnvoy(t *testing.T) {
 			signal(syscall.SIGCONT)
 		}
 	})
-	s.promote(canary, 1)
+	s.promote(canary)
 	s.await("is at weight 60, unconfirmed", func(r live.Rollout) bool { return r.Status.Weight.Desired == 60 && r.Status.Weight.Acked < 60 })
 	s.rolledBack("")
 	for _, state := range s.rollout.States() {

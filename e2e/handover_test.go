@@ -132,7 +132,7 @@ func canaryPodsDeleted(t *testing.T) {
 	s.kubectl("delete", "pod", "-l", "pod-template-hash="+canary, "--wait=false")
 	s.await("renders less weight", func(r live.Rollout) bool { return r.Status.Weight.Effective < 50 })
 	s.atWeight(canary, 50)
-	s.promote(canary, 1)
+	s.promote(canary)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
 }
@@ -259,7 +259,7 @@ func paused(t *testing.T) {
 	s.rollout.SkipAll()
 	s.kubectl("patch", "rollout", name, "--type=merge", "-p", `{"spec":{"paused":true}}`)
 	s.await("has seen the pause", func(r live.Rollout) bool { return r.Current() && r.Status.Phase == "Paused" })
-	s.promote(canary, 1)
+	s.promote(canary)
 	hold := time.Now().Add(4 * time.Second)
 	s.until("4 s are over", func() (string, bool) { return "", time.Now().After(hold) })
 	if r := s.rollout.Last().Object; r.Status.Weight.Desired != 20 {
@@ -304,7 +304,7 @@ func secondService(t *testing.T) {
 	if got := pin(); got != stable+" "+stable {
 		t.Errorf("both Services have to be pinned to %s, got %q", stable, got)
 	}
-	s.promote(canary, 1)
+	s.promote(canary)
 	s.promoted(canary)
 	if got := strings.TrimSpace(pin()); got != "" {
 		t.Errorf("when Healthy no Service is pinned, got %q", got)
@@ -322,7 +322,7 @@ func scaledToZero(t *testing.T) {
 	s.kubectl("scale", "deployment/"+name, "--replicas=2")
 	s.await("has stable back", func(r live.Rollout) bool { return r.Status.Stable.Ready == 2 })
 	r := s.await("has a canary again", func(r live.Rollout) bool { return r.Status.Weight.Acked == 50 })
-	s.promote(r.Status.Canary.Revision, 1)
+	s.promote(r.Status.Canary.Revision)
 	s.promoted(r.Status.Canary.Revision)
 	s.reachable()
 }

@@ -350,18 +350,18 @@ func (s *scene) changed(how func()) string {
 }
 
 // atWeight waits until all proxies confirmed a weight of the canary.
-func (s *scene) atWeight(canary string, weight int32) live.Rollout {
+func (s *scene) atWeight(canary string, weight int32) {
 	s.Helper()
-	return s.await(fmt.Sprintf("has %d %% confirmed", weight), func(r live.Rollout) bool {
+	s.await(fmt.Sprintf("has %d %% confirmed", weight), func(r live.Rollout) bool {
 		w := r.Status.Weight
 		return r.Status.Canary.Revision == canary && w.Desired == weight && w.Effective == weight && w.Acked == weight
 	})
 }
 
 // promoted waits until a revision is stable and nothing is on its way.
-func (s *scene) promoted(canary string) live.Rollout {
+func (s *scene) promoted(canary string) {
 	s.Helper()
-	return s.await("is promoted", func(r live.Rollout) bool {
+	s.await("is promoted", func(r live.Rollout) bool {
 		return r.Healthy() && r.Status.Stable.Revision == canary && r.Condition("Promoted").Status == "True"
 	})
 }
@@ -379,10 +379,10 @@ func (s *scene) rolledBack(reason string) live.Rollout {
 	return r
 }
 
-// go on: promote ends an endless pause as the documentation says.
-func (s *scene) promote(canary string, step int) {
+// promote ends the endless pause of step 1 as the documentation says.
+func (s *scene) promote(canary string) {
 	s.Helper()
-	s.kubectl("annotate", "rollout", name, "--overwrite", fmt.Sprintf("crossfade.dev/promote=%s/%d", canary, step))
+	s.kubectl("annotate", "rollout", name, "--overwrite", fmt.Sprintf("crossfade.dev/promote=%s/1", canary))
 }
 
 func (s *scene) gatewayAddress() string {
