@@ -82,4 +82,59 @@
 //	I11  A pinned Service has a ready endpoint if any revision has one.
 //	I12  When nothing is on its way, Deployment and Service are as the user wrote
 //	     them, but for the label.
+//
+// # Guards
+//
+// Each guard, and a test that fails without it. All conditions and rules of this
+// package were taken out once, one at a time (547 mutants), and each was missed by
+// a test; these are the ones that an invariant rests on.
+//
+//	adoption from a settled state only      TestAdoption/rolling, /spec_not_acted_on, /twins
+//	refusals before an adoption             TestAdoption/Recreate, /no_history, /unpinnable
+//	finalizer before the record             TestAdoption/finalizer_first
+//	no plan with a new record has actions   TestSimulation (I7)
+//	hold what no policy held                TestHealthy/missed_template (I10)
+//	hold again what somebody resumed        TestPreparing/resumed, TestStepping/unheld (I10)
+//	release only stable's template          TestRestoring/stable_deleted (I10)
+//	release last                            TestRestoring/history, /unpin, /holder (I10)
+//	park all but stable                     TestPreparing/park, TestStepping/stray (I5)
+//	holder before the canary                TestPreparing/holder (I5)
+//	holder goes only when it owns nothing   TestRestoring/history, /pods_left (I5)
+//	give back only what has no pods         TestGone, TestRestoring/pods_left (I5)
+//	pinned before the first pod             TestPreparing/pin, /pin_others, /key_missing (I8)
+//	pin kept                                TestStepping/unpinned, /stable_back (I8)
+//	pin guard                               TestStepping/stable_lost, /others_ready_only (I11)
+//	pins follow a stable that is another    TestRestoring/pin_elsewhere, /pinned_to_the_dead (I11)
+//	nothing is left when Healthy            TestHealthy/left_pin, /left_holder, /held_for_nothing (I12)
+//	nobody else's Service is touched        TestAdoption/deleted,_other's_Service (I12)
+//	first one pod                           TestSizes/first_pod, /first_pod_pending (D8)
+//	capacity leads the traffic              TestSizes/not_yet, /HPA_up,_come (I3)
+//	fewer pods count before they go         TestSizes/HPA_down (I3)
+//	a rise needs the acks of all            TestStepping/rise,_unacked, /rise,_old_render (I3)
+//	a rise needs a proxy                    TestStepping/rise,_no_proxies
+//	a step needs its acks to the end        TestStepping/raised,_unacked, TestSimulation (I3)
+//	lost pods take the confirmation back    TestStepping/pods_lost, /reduced_later (I3)
+//	an edited step is a step                TestStepping/raised, TestMeasuring/raised,_not_judged (I3)
+//	paused stops what goes to the canary    TestStepping/rise,_paused, /grow,_paused, TestPromotion/swap,_paused
+//	a word for another step counts nothing  TestStepping/other_promoted, TestRetreating/stale_retry
+//	the last measurement counts             TestVerdicts/passed,_then_no_answer (I6)
+//	no answer is no verdict                 TestVerdicts/no_answer,_Fail, /no_answer,_Pass (I6)
+//	answers about other times are dropped   TestVerdicts/before_the_ack, /another_step (I6)
+//	no verdict pauses                       TestMeasuring/no_verdict (I6, I9)
+//	deadlines                               TestStepping/not_available, /no_proxies,_too_long, /silent,
+//	                                        TestPromotion/endpoints_for_ever (I9)
+//	a clock starts when the wait does       TestStepping/pods_lost_after_long, /silent_since_restart (I9)
+//	stable must be able to take over        TestStepping/failed,_stable_dead, TestRetreating/stable_dead (I2)
+//	no pods go while routed to              TestRetreating/routed, /stable_just_back, TestWarm/routed,
+//	                                        TestSizes/smaller_while_routed (I4)
+//	not before the proxies were told        TestRetreating/not_rendered, TestWarm/not_rendered (I4)
+//	the time counts from the restart        TestRetreating/routed,_restarted, TestWarm/routed,_restarted (I4)
+//	old pods go by quarters                 TestWarm/down, /down,_HPA, /stable_short
+//	all acked at the handover               TestPromotion/all_but_one, /swap,_unacked (I5)
+//	template equal at the handover          TestPromotion/swap,_third, /swap,_altered (I5)
+//	all pods there at the handover          TestPromotion/swap,_HPA_pods_pending (I5)
+//	a cut handover is finished              TestPromotion/cut_in_two, /cut,_third, TestCrashes (I7)
+//	joined means counted and numbered       TestPromotion/joined,_not_counted, /joined,_not_numbered
+//	no write behind a broken glass          TestHealthy/glass_broken
+//	finalizer never blocks                  TestHealthy/both_going, TestAdoption/namespace_goes
 package delivery

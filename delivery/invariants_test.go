@@ -175,7 +175,9 @@ func (w *world) checkScale(o *Observation, r *replicaSet, n int32) {
 	if n > 0 && r.Revision == rec.Canary {
 		return // smaller, but still there to serve
 	}
-	w.checkUnrouted(r, "is made smaller")
+	if o.Deployment.Replicas > 0 { // at 0 the routes may have nothing else to name
+		w.checkUnrouted(r, "is made smaller")
+	}
 	if rec.Stage == v1alpha1.StageRetreating && o.Deployment.Replicas > 0 && readyIn(o, rec.Stable) == 0 && readyIn(o, r.Revision) > 0 {
 		w.violated("I2", r.Name+" is all that serves, and is taken away")
 	}
@@ -281,14 +283,15 @@ func readyIn(o *Observation, revision string) int32 {
 // find every Service pinned, and the Deployment owning stable only.
 func (w *world) checkFirstPod(r *replicaSet) {
 	rec := w.record()
-	if rec == nil || r.Owner != OwnerHolder || r.Revision != rec.Canary || len(r.pods) > 0 || w.odd() {
+	if rec == nil || r.Owner != OwnerHolder || r.Revision != rec.Canary || rec.Stage != v1alpha1.StageStepping || r.startedIn == rec.Since.Time || w.odd() {
 		return
 	}
+	r.startedIn = rec.Since.Time
 	for _, s := range w.svcs {
 		if s.Rollout == "" || s.Key == rec.Canary {
 			continue // made anew just now, or moved by the pin guard
 		}
-		if s.Key != rec.Stable && w.ready(rec.Stable) > 0 && w.cache.ready(rec.Stable) > 0 && rec.Stage != v1alpha1.StagePinning && rec.Stage != v1alpha1.StageHandingOver {
+		if s.Key != rec.Stable && w.ready(rec.Stable) > 0 && w.cache.ready(rec.Stable) > 0 {
 			w.violated("I8", "a canary pod starts while Service "+s.Name+" is not pinned to stable")
 		}
 	}

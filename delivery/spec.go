@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -148,7 +147,7 @@ func bound(s *string, none float64) float64 {
 		return none
 	}
 	v, err := strconv.ParseFloat(*s, 64)
-	if err != nil || math.IsNaN(v) {
+	if err != nil {
 		return none
 	}
 	return v

@@ -80,6 +80,7 @@ type replicaSet struct {
 	rv                   int
 	generation, observed int
 	pods                 []pod
+	startedIn            time.Time // the delivery for which it got its first pod
 }
 
 type holder struct {
