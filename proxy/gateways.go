@@ -201,7 +201,7 @@ func (g *gateway) virtualHosts(port gatewayv1.PortNumber) []ir.VirtualHost {
 		}
 		for _, a := range l.attached {
 			for _, domain := range a.domains {
-				// A route may come to one host through several listeners.
+				// A route may come to one host through several listeners, or name it twice.
 				if attached[domain] == nil {
 					attached[domain] = map[types.NamespacedName]bool{}
 				}

@@ -139,15 +139,14 @@ func (g *gateway) meant(ref gatewayv1.ParentReference) []*listener {
 	return meant
 }
 
-// domainsOf are the hosts that a listener and a route have in common, each once.
+// domainsOf are the hosts that a listener and a route have in common.
 func domainsOf(listener string, hostnames []gatewayv1.Hostname) []string {
 	if len(hostnames) == 0 {
 		hostnames = []gatewayv1.Hostname{""}
 	}
 	var domains []string
 	for _, name := range hostnames {
-		domain, ok := intersect(listener, string(name))
-		if ok && !slices.Contains(domains, domain) {
+		if domain, ok := intersect(listener, string(name)); ok {
 			domains = append(domains, domain)
 		}
 	}
