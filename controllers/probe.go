@@ -138,9 +138,17 @@ func (p *prober) probeHold(ctx context.Context, o *observed) (bool, error) {
 	u.SetGroupVersionKind(deploymentKind)
 	u.SetNamespace(o.Rollout.Namespace)
 	u.SetName(o.Deployment.Name)
+	// A Deployment that is held already, by the controller itself perhaps, would prove a policy that is not there:
+	// the dry-run takes the hold away, and only a policy puts it back.
 	err := p.dryRun(ctx, u, patch{
-		"metadata": patch{"labels": patch{v1alpha1.LabelRollout: o.Rollout.Name}},
-		"spec":     patch{"template": patch{"metadata": patch{"annotations": patch{annotationProbe: "hold"}}}},
+		"metadata": patch{
+			"labels":      patch{v1alpha1.LabelRollout: o.Rollout.Name},
+			"annotations": patch{v1alpha1.AnnotationHold: nil},
+		},
+		"spec": patch{
+			"paused":   nil,
+			"template": patch{"metadata": patch{"annotations": patch{annotationProbe: "hold"}}},
+		},
 	})
 	if err != nil && strings.Contains(err.Error(), policyHeld) {
 		return false, nil // The second net caught it: nothing holds the template before.
