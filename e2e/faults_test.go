@@ -190,8 +190,7 @@ func TestFrozenEnvoy(t *testing.T) {
 		}
 	})
 	s.promote(canary)
-	s.await("is at weight 60, unconfirmed", func(r live.Rollout) bool { return r.Status.Weight.Desired == 60 && r.Status.Weight.Acked < 60 })
-	s.rolledBack("")
+	s.rolledBack("no confirmation within 5s")
 	for _, state := range s.rollout.States() {
 		if w := state.Object.Status.Weight; w.Acked > 20 {
 			t.Errorf("a step counted that a frozen proxy had not confirmed: %v", state.Object)

@@ -173,17 +173,21 @@ func stableUnready(t *testing.T) {
 	}
 }
 
-// Copies of a held Deployment and a pinned Service, made elsewhere, start clean.
+// Copies of a held Deployment and a pinned Service, made in another namespace, start clean.
 func copies(t *testing.T) {
 	s := begin(t, setup{Replicas: 1, Steps: []step{{50, "endless"}}})
 	s.atWeight(s.change("v2"), 50)
+	elsewhere := s.Namespace + "-elsewhere"
+	s.kubectl("delete", "namespace", elsewhere, "--ignore-not-found", "--timeout=60s")
+	s.kubectl("create", "namespace", elsewhere)
+	t.Cleanup(func() { s.kubectl("delete", "namespace", elsewhere, "--wait=false") })
 	for _, kind := range []string{"deployment", "service"} {
 		var o map[string]any
 		if err := json.Unmarshal([]byte(s.kubectl("get", kind, name, "-o", "json")), &o); err != nil {
 			t.Fatal(err)
 		}
 		metadata, spec := o["metadata"].(map[string]any), o["spec"].(map[string]any)
-		metadata["name"] = "copy"
+		metadata["namespace"] = elsewhere
 		for _, key := range []string{"uid", "resourceVersion", "creationTimestamp", "ownerReferences"} {
 			delete(metadata, key)
 		}
@@ -195,13 +199,13 @@ func copies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, err := s.feed(string(text), "create", "-f", "-"); err != nil {
+		if out, err := s.feed(string(text), "-n", elsewhere, "create", "-f", "-"); err != nil {
 			t.Fatal(err, out)
 		}
 	}
 	var d appsv1.Deployment
 	var v corev1.Service
-	key := types.NamespacedName{Namespace: s.Namespace, Name: "copy"}
+	key := types.NamespacedName{Namespace: elsewhere, Name: name}
 	if err := s.api.Get(s.ctx, key, &d); err != nil {
 		t.Fatal(err)
 	}
