@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -237,11 +236,3 @@ func (r *ReplicaSet) ready() int32 {
 
 // latest is the last of some times.
 func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
-
-func names(services []*Service) string {
-	var all []string
-	for _, s := range services {
-		all = append(all, s.Name)
-	}
-	return strings.Join(all, ", ")
-}

@@ -207,12 +207,6 @@ func (w *world) atWeight(weight int32) func() bool {
 	return func() bool { r := w.record(); return r != nil && r.Weight == weight && r.AckedAt != nil }
 }
 
-// at is true some time after now.
-func (w *world) at(later time.Duration) func() bool {
-	t := w.now.Add(later)
-	return func() bool { return !w.now.Before(t) }
-}
-
 func (w *world) settledIn(phases ...v1alpha1.Phase) func() bool {
 	return func() bool {
 		return w.ro != nil && slices.Contains(phases, w.ro.Status.Phase) && w.ro.Status.Conditions != nil &&

@@ -164,10 +164,10 @@ func (s *sim) say() {
 	if rec == nil {
 		return
 	}
-	switch {
-	case rec.Stage == v1alpha1.StageRolledBack:
+	if rec.Stage == v1alpha1.StageRolledBack {
 		s.annotate(v1alpha1.AnnotationRetry, fmt.Sprintf("%s/%d", rec.Failed, rec.Attempt+1))
-	case rec.Stage == v1alpha1.StageStepping:
+	}
+	if rec.Stage == v1alpha1.StageStepping {
 		s.annotate(v1alpha1.AnnotationPromote, fmt.Sprintf("%s/%d", rec.Canary, rec.Step))
 	}
 }

@@ -283,7 +283,7 @@ func readyIn(o *Observation, revision string) int32 {
 // find every Service pinned, and the Deployment owning stable only.
 func (w *world) checkFirstPod(r *replicaSet) {
 	rec := w.record()
-	if rec == nil || r.Owner != OwnerHolder || r.Revision != rec.Canary || rec.Stage != v1alpha1.StageStepping || r.startedIn == rec.Since.Time || w.odd() {
+	if rec == nil || r.Owner != OwnerHolder || r.Revision != rec.Canary || rec.Stage != v1alpha1.StageStepping || r.startedIn.Equal(rec.Since.Time) || w.odd() {
 		return
 	}
 	r.startedIn = rec.Since.Time

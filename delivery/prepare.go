@@ -102,7 +102,7 @@ func (p *pass) noReplicas() bool {
 	if p.Deployment.Replicas > 0 {
 		return false
 	}
-	p.pause(v1alpha1.ReasonPaused, "the Deployment has 0 replicas: the canary starts when it is scaled up")
+	p.pause("the Deployment has 0 replicas: the canary starts when it is scaled up")
 	return true
 }
 
@@ -129,7 +129,7 @@ func (p *pass) begin() bool {
 		return false
 	}
 	if p.Rollout.Spec.Paused {
-		p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the canary starts when it is not")
+		p.pause("spec.paused is set: the canary starts when it is not")
 		return true
 	}
 	p.checks = freshChecks(p.Rollout)

@@ -58,8 +58,10 @@ func TestAdoption(t *testing.T) {
 		}, "records Healthy, weight 0/0, stable rA"},
 		"glass broken":       {"a person has it", unadopted, func(o *Observation) { o.Service.BreakGlass = true }, "Initializing, BreakGlass"},
 		"stale copy of held": {"7f: it would have no pods for ever", unadopted, func(o *Observation) { held(o); o.ReplicaSets = nil }, "LetGo web"},
-		"held, record lost": {"what has pods is stable, not what is held", unadopted, func(o *Observation) { held(o); o.Deployment.Template = "B" },
-			"records Healthy, weight 0/0, stable rA"},
+		"held, record lost": {
+			"what has pods is stable, not what is held", unadopted, func(o *Observation) { held(o); o.Deployment.Template = "B" },
+			"records Healthy, weight 0/0, stable rA",
+		},
 		"deleted before": {"nothing was adopted", unadopted, deleted, "RemoveFinalizer web"},
 		"new pods asked for": {"two revisions are asked for", unadopted, func(o *Observation) {
 			r := running("rZ", "Z", OwnerDeployment, 1, 0)
@@ -82,8 +84,10 @@ func TestAdoption(t *testing.T) {
 		}, "Initializing, NotSettled"},
 		"deleted, other's Service": {"the label is another Rollout's", unadopted, func(o *Observation) { deleted(o); o.Service.Rollout = "first" }, "RemoveFinalizer web"},
 		"namespace goes":           {"10c: nothing is put back", adoptedHealthy, func(o *Observation) { o.NamespaceTerminating = true }, "RemoveFinalizer web"},
-		"label, then Healthy": {"the policies act on what is labelled", adoptedHealthy, func(o *Observation) { o.Deployment.Rollout, o.Service.Rollout = "", "" },
-			"LabelDeployment web\nLabelService web"},
+		"label, then Healthy": {
+			"the policies act on what is labelled", adoptedHealthy, func(o *Observation) { o.Deployment.Rollout, o.Service.Rollout = "", "" },
+			"LabelDeployment web\nLabelService web",
+		},
 		"other Services, too": {"the pin policy acts on what is labelled", adoptedHealthy, func(o *Observation) { o.OtherServices = []Service{{Name: "lb", Selects: true}} }, "LabelService lb"},
 	})
 }
@@ -192,8 +196,10 @@ func TestPreparing(t *testing.T) {
 			o.Proxies.PendingSince = start.Add(-time.Hour)
 		}, "Progressing, Progressing\nasks again at 50s"},
 		"parked history stays": {"it is given back at the end", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerHolder, 0, 7)) }, "CreateCanary web-xB"},
-		"altered": {"3c: every pod would restart", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B'", OwnerHolder, 0, 0)) },
-			"records Retreating of xB (then RolledBack; CanaryAltered)"},
+		"altered": {
+			"3c: every pod would restart", heldB, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("xB", "B'", OwnerHolder, 0, 0)) },
+			"records Retreating of xB (then RolledBack; CanaryAltered)",
+		},
 		"moved on": {"a plain rolling update was faster", heldB, func(o *Observation) {
 			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
 		}, "records Restoring, stable rB"},

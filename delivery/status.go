@@ -29,8 +29,8 @@ func (p *pass) wait(reason, message string) {
 }
 
 // pause says that somebody is waited for.
-func (p *pass) pause(reason, message string) {
-	p.words = words{reason: reason, message: message, paused: true, overdue: p.words.overdue}
+func (p *pass) pause(message string) {
+	p.words = words{reason: v1alpha1.ReasonPaused, message: message, paused: true, overdue: p.words.overdue}
 }
 
 // refuse says what keeps everything from moving.

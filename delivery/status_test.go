@@ -132,10 +132,14 @@ func TestMessages(t *testing.T) {
 		o    *Observation
 		want string
 	}{
-		"no proxy": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies = Proxies{Current: true, Effective: 20} }),
-			"step 1/2: waiting for a proxy that routes to Service web; rolls back at 2026-01-01 12:08:30 UTC"},
-		"reduced": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective = 10 }),
-			"step 1/2: 10/100 on canary xB instead of 20 for want of ready pods; rolls back at 2026-01-01 12:08:30 UTC"},
+		"no proxy": {
+			steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies = Proxies{Current: true, Effective: 20} }),
+			"step 1/2: waiting for a proxy that routes to Service web; rolls back at 2026-01-01 12:08:30 UTC",
+		},
+		"reduced": {
+			steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective = 10 }),
+			"step 1/2: 10/100 on canary xB instead of 20 for want of ready pods; rolls back at 2026-01-01 12:08:30 UTC",
+		},
 		"not rendered, nobody": {steppingWith(func(o *Observation) {
 			unconfirmed(o)
 			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight, record(o).Weight = 0, 0
@@ -143,26 +147,32 @@ func TestMessages(t *testing.T) {
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
 			o.Proxies = Proxies{}
 		}), "step 1/2: waiting until all proxies confirm 0/100 on canary xB, each for 1m0s at most"},
-		"not rendered": {steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective, o.Proxies.Current = 10, false }),
-			"step 1/2: waiting until all proxies confirm 20/100 on canary xB, each for 1m0s at most"},
+		"not rendered": {
+			steppingWith(func(o *Observation) { unconfirmed(o); o.Proxies.Effective, o.Proxies.Current = 10, false }),
+			"step 1/2: waiting until all proxies confirm 20/100 on canary xB, each for 1m0s at most",
+		},
 		"pods": {steppingWith(func(o *Observation) {
 			r := record(o)
 			r.WeightSince, r.AckedAt, r.Weight, r.Step, r.Capacity = metav1.MicroTime{}, nil, 0, 1, 0
 			r.ScaledAt = atp(-time.Second)
 			o.ReplicaSets[1].Available, o.ReplicaSets[1].Trouble = 0, "no node fits"
 		}), "step 1/2: waiting for canary pods, 0 of 1 available: no node fits; rolls back at 2026-01-01 12:09:59 UTC"},
-		"restoring after a promotion": {with(puttingBack, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerDeployment }),
-			"revision xB is promoted; putting the Deployment and its Services back"},
+		"restoring after a promotion": {
+			with(puttingBack, func(o *Observation) { o.ReplicaSets[0].Owner = OwnerDeployment }),
+			"revision xB is promoted; putting the Deployment and its Services back",
+		},
 		"restoring after going back": {with(puttingBack, func(o *Observation) {
 			o.ReplicaSets[0].Owner = OwnerDeployment
 			record(o).Then, record(o).Message = v1alpha1.ThenRestore, "the template is the stable one again"
 		}), "putting the Deployment and its Services back: the template is the stable one again"},
 		"a new stage speaks for itself": {steppingWith(func(o *Observation) { o.Deployment.Template = "A" }), "the template is the stable one again"},
-		"no verdict": {with(judged, func(o *Observation) {
-			measuredBefore(o, v1alpha1.VerdictNoVerdict, time.Second).VerdictAt = nil
-			record(o).AckedAt = atp(-time.Hour)
-		}),
-			"step 1/2: 20/100 on canary xB; no verdict within 10m0s by errors: goes on when verdicts come"},
+		"no verdict": {
+			with(judged, func(o *Observation) {
+				measuredBefore(o, v1alpha1.VerdictNoVerdict, time.Second).VerdictAt = nil
+				record(o).AckedAt = atp(-time.Hour)
+			}),
+			"step 1/2: 20/100 on canary xB; no verdict within 10m0s by errors: goes on when verdicts come",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -263,7 +273,7 @@ func TestSameAgain(t *testing.T) {
 }
 
 // TestEmptyObservations: however little was seen, a decision is made.
-func TestEmptyObservations(t *testing.T) {
+func TestEmptyObservations(*testing.T) {
 	for _, stage := range []v1alpha1.Stage{
 		"", v1alpha1.StageHealthy, v1alpha1.StagePreparing, v1alpha1.StageStepping, v1alpha1.StagePinning,
 		v1alpha1.StageHandingOver, v1alpha1.StageWarm, v1alpha1.StageRetreating, v1alpha1.StageRolledBack, v1alpha1.StageRestoring,

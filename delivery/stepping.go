@@ -127,7 +127,7 @@ func (p *pass) shrink() bool {
 // has not moved its weight yet.
 func (p *pass) grow() bool {
 	want := p.firstPod(p.podsWanted())
-	if want > p.rec.Replicas && !(p.Rollout.Spec.Paused && !p.weighed()) {
+	if want > p.rec.Replicas && (!p.Rollout.Spec.Paused || p.weighed()) {
 		return p.write(func(r *v1alpha1.Record) {
 			now := metav1.NewMicroTime(p.now)
 			r.Replicas, r.ScaledAt = want, &now
@@ -161,11 +161,11 @@ func (p *pass) rise() bool {
 	case p.canary.Available < pods:
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
 		if p.Rollout.Spec.Paused && p.rec.Replicas < pods {
-			p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the rollout goes on when it is not")
+			p.pause("spec.paused is set: the rollout goes on when it is not")
 		}
 		return true
 	case p.Rollout.Spec.Paused && want > p.rec.Weight:
-		p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the weight rises when it is not")
+		p.pause("spec.paused is set: the weight rises when it is not")
 		return true
 	case want > 0 && p.Proxies.Connected == 0:
 		p.wait(v1alpha1.ReasonNoProxies, fmt.Sprintf("%s: no proxy that routes to Service %s is connected, so nobody could observe the canary; rolls back at %s",
@@ -260,7 +260,7 @@ func (p *pass) pausedBySpec() bool {
 	if !p.Rollout.Spec.Paused {
 		return false
 	}
-	p.pause(v1alpha1.ReasonPaused, "spec.paused is set: the rollout goes on when it is not")
+	p.pause("spec.paused is set: the rollout goes on when it is not")
 	return true
 }
 
@@ -283,7 +283,7 @@ func (p *pass) pauseOver() bool {
 	if p.Rollout.Annotations[v1alpha1.AnnotationPromote] == word {
 		return true
 	}
-	p.pause(v1alpha1.ReasonPaused, p.holding(fmt.Sprintf("until somebody promotes: kubectl -n %s annotate rollout %s --overwrite %s=%s",
+	p.pause(p.holding(fmt.Sprintf("until somebody promotes: kubectl -n %s annotate rollout %s --overwrite %s=%s",
 		p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationPromote, word)))
 	return false
 }

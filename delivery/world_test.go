@@ -46,7 +46,6 @@ type world struct {
 
 	// measure answers a check; nil is a source that does not answer.
 	measure  func(check, revision string) Sample
-	asked    []Measurement
 	samples  []Sample
 	cache    cache
 	trace    func(who, what string)
@@ -56,10 +55,7 @@ type world struct {
 
 type deployment struct {
 	Deployment
-	rv         int
-	adopted    bool
-	hashes     map[string]string // template → collision-free hash, for odd cases
-	generation int
+	rv int
 }
 
 type podState int

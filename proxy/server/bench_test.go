@@ -244,10 +244,7 @@ func runBenchServer(kind string) error {
 	}
 	acks := &ackCounter{}
 	g := grpc.NewServer(append(GRPCOptions(time.Hour), grpc.StreamInterceptor(acks.intercept))...)
-	publish, err := benchPublisher(kind, g)
-	if err != nil {
-		return err
-	}
+	publish := benchPublisher(kind, g)
 	if err := publish(0); err != nil {
 		return err
 	}
@@ -316,7 +313,7 @@ func (s countingStream) RecvMsg(m any) error {
 }
 
 // benchPublisher registers a server and returns how it is told a new weight.
-func benchPublisher(kind string, g *grpc.Server) (func(push int) error, error) {
+func benchPublisher(kind string, g *grpc.Server) func(push int) error {
 	if kind == benchOurs {
 		s := New(testOptions())
 		s.Register(g)
@@ -326,7 +323,7 @@ func benchPublisher(kind string, g *grpc.Server) (func(push int) error, error) {
 				s.Publish(testView, snap)
 			}
 			return err
-		}, nil
+		}
 	}
 	var hash gcpcache.NodeHash = sameHash{}
 	if kind == benchPerNode {
@@ -362,7 +359,7 @@ func benchPublisher(kind string, g *grpc.Server) (func(push int) error, error) {
 			}
 		}
 		return nil
-	}, nil
+	}
 }
 
 // plainServer is go-control-plane's delta server.

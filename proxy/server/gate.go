@@ -15,6 +15,7 @@ func (s *stream) mayAdd(k kind, r *xds.Resource) bool {
 				return false
 			}
 		}
+	case listeners, kinds:
 	}
 	return true
 }
@@ -177,9 +178,9 @@ func (s *stream) mayRemove(k kind, name string) bool {
 		return s.inUse().freesCluster(name)
 	case routes:
 		return s.inUse().freesRoute(name)
-	default:
-		return true
+	case listeners, kinds:
 	}
+	return true
 }
 
 // lazy says that the proxy names the clusters that its routes lead to, as gRPC clients do. It keeps a cluster for requests

@@ -36,7 +36,6 @@ type modelEnvoy struct {
 	out       []*discoveryv3.DeltaDiscoveryRequest
 	// timeouts counts clusters that got warm by Envoy's own clock because no endpoints came.
 	timeouts int
-	node     string
 }
 
 func newModelEnvoy() *modelEnvoy {

@@ -109,9 +109,10 @@ func (c *deltaClient) ack(k kind, m *discoveryv3.DeltaDiscoveryResponse) {
 	c.send(k, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: m.GetNonce()})
 }
 
-func (c *deltaClient) nack(k kind, m *discoveryv3.DeltaDiscoveryResponse, text string) {
+// nack refuses a response with routes.
+func (c *deltaClient) nack(m *discoveryv3.DeltaDiscoveryResponse, text string) {
 	c.t.Helper()
-	c.send(k, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: m.GetNonce(), ErrorDetail: &statuspb.Status{Message: text}})
+	c.send(routes, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: m.GetNonce(), ErrorDetail: &statuspb.Status{Message: text}})
 }
 
 // sync brings the client to the world "one": cluster a, listener l, route r.
@@ -181,12 +182,12 @@ func TestServiceAcks(t *testing.T) {
 	s.Publish(testView, weighted("2b", 25)) // Somebody else's weight has changed in the same RouteConfiguration.
 	m = c.receive(routes)
 	check("another's change in flight", ServiceAck{Current: true}, 0.25, 0.25)
-	c.nack(routes, m, "another's fault")
+	c.nack(m, "another's fault")
 	await(t, s, "the refusal", func() bool { return s.Rejections() == 1 })
 	check("another's change refused", ServiceAck{Current: true}, 0.25, 0.25)
 
 	s.Publish(testView, weighted("3", 50))
-	c.nack(routes, c.receive(routes), "bad route")
+	c.nack(c.receive(routes), "bad route")
 	check("refused", ServiceAck{Rejected: "bad route"}, 0.25, 0.25)
 	if n := s.Rejections(); n != 2 {
 		t.Errorf("%d rejections counted, want 2", n)
@@ -232,7 +233,7 @@ func TestProxies(t *testing.T) {
 	}
 	await(t, s, "synced", synced)
 	s.Publish(testView, weighted("2", 5))
-	c.nack(routes, c.receive(routes), "bad route")
+	c.nack(c.receive(routes), "bad route")
 	await(t, s, "refused", func() bool { return s.Proxies()[0].Types[xds.RouteType].LastError != "" })
 
 	p := s.Proxies()[0]
@@ -364,7 +365,7 @@ func TestNackStorm(t *testing.T) {
 	refusing.sync()
 	other.sync()
 	s.Publish(testView, weighted("bad", 1))
-	refusing.nack(routes, refusing.receive(routes), "bad route")
+	refusing.nack(refusing.receive(routes), "bad route")
 	other.ack(routes, other.receive(routes))
 	for i := range 100 {
 		snap := weighted("bad", 1)
