@@ -24,6 +24,11 @@ const (
 	idleDownstream = time.Hour
 	// headersTimeout bounds how long a client may take to send a request's headers.
 	headersTimeout = time.Minute
+	// closeTimeout bounds how long the end of an answer may wait for its way out before
+	// the connection is closed. Envoy's default is 1 s: where the machine stood still for
+	// longer, requests with "Connection: close" lost their answers, one for each count of
+	// downstream_cx_delayed_close_timeout.
+	closeTimeout = 30 * time.Second
 )
 
 // makeGatewayListener makes the listener of a gateway. Its routes come apart from
@@ -67,6 +72,7 @@ func makeGatewayManager(routes string) (*hcmv3.HttpConnectionManager, error) {
 	manager.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{IdleTimeout: durationpb.New(idleDownstream)}
 	manager.StreamIdleTimeout = durationpb.New(idleDownstream)
 	manager.RequestHeadersTimeout = durationpb.New(headersTimeout)
+	manager.DelayedCloseTimeout = durationpb.New(closeTimeout)
 	return manager, nil
 }
 
