@@ -322,7 +322,8 @@ func scaledToZero(t *testing.T) {
 	canary := s.change("v2")
 	s.atWeight(canary, 50)
 	s.kubectl("scale", "deployment/"+name, "--replicas=0")
-	s.kubectl("wait", "pod", "-l", "app="+name, "--for=delete", "--timeout=60s")
+	// The canary, all that is left, goes after acks.timeout: until then proxies route to it.
+	s.kubectl("wait", "pod", "-l", "app="+name, "--for=delete", "--timeout=120s")
 	s.rollout.SkipAll()
 	s.kubectl("scale", "deployment/"+name, "--replicas=2")
 	s.await("has stable back", func(r live.Rollout) bool { return r.Status.Stable.Ready == 2 })

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -63,11 +64,21 @@ func renderServices(in Input) renderedServices {
 // lookedAfter is the Rollout that decides how a Service is rendered. A person who
 // broke the glass has taken the Service out of every Rollout's hands: it is
 // rendered as kube-proxy sees it, or pods that he starts would never be reached.
+// That lasts until the Rollout's status, which comes with its new record, says that
+// the glass is whole again: its old one may name revisions without any pod.
 func lookedAfter(service *corev1.Service, rollouts map[types.NamespacedName]*v1alpha1.Rollout) *v1alpha1.Rollout {
 	if _, broken := service.Annotations[v1alpha1.AnnotationBreakGlass]; broken {
 		return nil
 	}
-	return rollouts[keyOf(service)]
+	rollout := rollouts[keyOf(service)]
+	if rollout == nil {
+		return nil
+	}
+	ready := meta.FindStatusCondition(rollout.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Reason == v1alpha1.ReasonBreakGlass {
+		return nil
+	}
+	return rollout
 }
 
 // rolloutsByService finds the Rollout that looks after each Service. Only one with
