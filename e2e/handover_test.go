@@ -228,6 +228,7 @@ func breakGlass(t *testing.T) {
 	s.atWeight(canary, 50)
 	f := s.load()
 	s.kubectl("annotate", "deployment/"+name, "service/"+name, "crossfade.dev/break-glass=incident 4711")
+	s.kubectl("annotate", "service/"+name, "crossfade.dev/pin-")
 	s.kubectl("patch", "service", name, "--type=json", "-p", `[{"op":"remove","path":"/spec/selector/pod-template-hash"}]`)
 	s.kubectl("scale", "replicaset", name+"-"+canary, "--replicas=0")
 	s.kubectl("set", "env", "deployment/"+name, "VERSION=hotfix")
