@@ -126,7 +126,7 @@ func (a *actor) deployment(ctx context.Context, o *observed, p patch) error {
 
 func (a *actor) service(ctx context.Context, o *observed, action delivery.Action) error {
 	rv := ""
-	for _, s := range append([]delivery.Service{}, o.OtherServices...) {
+	for _, s := range o.OtherServices {
 		if s.Name == action.Object {
 			rv = s.ResourceVersion
 		}
@@ -271,31 +271,35 @@ func (a *actor) swap(ctx context.Context, o *observed, action delivery.Action) e
 }
 
 func (a *actor) replicaSet(ctx context.Context, o *observed, name string, p patch) error {
-	for _, rs := range o.ReplicaSets {
-		if rs.Name == name {
-			u := &unstructured.Unstructured{}
-			u.SetGroupVersionKind(replicaSetKind)
-			u.SetNamespace(o.Rollout.Namespace)
-			u.SetName(name)
-			return a.merge(ctx, u, rs.ResourceVersion, p)
-		}
+	rs, u := judgedReplicaSet(o, name)
+	if rs == nil {
+		return fmt.Errorf("ReplicaSet %s was not observed", name)
 	}
-	return fmt.Errorf("ReplicaSet %s was not observed", name)
+	return a.merge(ctx, u, rs.ResourceVersion, p)
 }
 
 func (a *actor) deleteReplicaSet(ctx context.Context, o *observed, name string) error {
-	for _, rs := range o.ReplicaSets {
-		if rs.Name == name {
-			u := &unstructured.Unstructured{}
-			u.SetGroupVersionKind(replicaSetKind)
+	rs, u := judgedReplicaSet(o, name)
+	if rs == nil {
+		return nil
+	}
+	uid := types.UID(rs.UID)
+	return client.IgnoreNotFound(a.client.Delete(ctx, u, client.Preconditions{UID: &uid, ResourceVersion: &rs.ResourceVersion},
+		client.PropagationPolicy(metav1.DeletePropagationBackground)))
+}
+
+// judgedReplicaSet is a ReplicaSet as it was observed, and the object by which it
+// is written; nil when there was none of the name.
+func judgedReplicaSet(o *observed, name string) (*delivery.ReplicaSet, *unstructured.Unstructured) {
+	for i := range o.ReplicaSets {
+		if o.ReplicaSets[i].Name == name {
+			u := workloadObject(replicaSetKind)
 			u.SetNamespace(o.Rollout.Namespace)
 			u.SetName(name)
-			uid := types.UID(rs.UID)
-			return client.IgnoreNotFound(a.client.Delete(ctx, u, client.Preconditions{UID: &uid, ResourceVersion: &rs.ResourceVersion},
-				client.PropagationPolicy(metav1.DeletePropagationBackground)))
+			return &o.ReplicaSets[i], u
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // merge sends a merge patch under the resourceVersion that was judged.

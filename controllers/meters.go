@@ -76,7 +76,7 @@ func (m *meters) query(outcome metrics.Outcome, seconds float64) {
 
 // observe takes over what a pass has seen and decided.
 func (m *meters) observe(ro *v1alpha1.Rollout, plan delivery.Plan, o delivery.Observation) {
-	key := types.NamespacedName{Namespace: ro.Namespace, Name: ro.Name}
+	key := keyOf(ro)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.move(key, plan.Status.Phase)

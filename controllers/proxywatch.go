@@ -49,7 +49,7 @@ func nodeID(namespace, pod string) string { return namespace + "/" + pod }
 
 // observe summarises the proxies that route to the Rollout's Service.
 func (w *proxyWatch) observe(ctx context.Context, ro *v1alpha1.Rollout, now time.Time) (delivery.Proxies, error) {
-	key := types.NamespacedName{Namespace: ro.Namespace, Name: ro.Name}
+	key := keyOf(ro)
 	rendered := w.world.rendering(key)
 	service := ro.Namespace + "/" + serviceName(ro)
 	connected := map[string]server.ServiceAck{}

@@ -109,7 +109,7 @@ func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, d delivery.
 		m.answers = append(m.answers, sample)
 	}
 	s.mu.Unlock()
-	s.done(types.NamespacedName{Namespace: ro.Namespace, Name: ro.Name})
+	s.done(keyOf(ro))
 }
 
 // renderQuery fills a check's query in.

@@ -69,7 +69,7 @@ func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []type
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, ro := range rollouts {
-		key := types.NamespacedName{Namespace: ro.Namespace, Name: ro.Name}
+		key := keyOf(ro)
 		effective, has := out.Effective[key]
 		if !has || ro.Status.Record == nil {
 			continue
