@@ -1,0 +1,133 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crossfade-dev/crossfade/proxy/xds"
+)
+
+func TestServiceAcks(t *testing.T) {
+	s := New(testOptions())
+	s.Publish(testView, weighted("1", 0))
+	c := dial(t, serveOn(t, s), "p1")
+	c.sync()
+	check := func(what string, want ServiceAck, canaryLow, canaryHigh float64) {
+		t.Helper()
+		var got []ServiceAck
+		await(t, s, what, func() bool {
+			got = s.ServiceAcks("shop/web")
+			return len(got) == 1 && got[0].Current == want.Current && got[0].Rejected == want.Rejected &&
+				got[0].HighestShare("canary") == canaryHigh
+		})
+		if low := got[0].LowestShare("canary"); low != canaryLow {
+			t.Errorf("%s: acked share of the canary is %v, want %v", what, low, canaryLow)
+		}
+	}
+	check("synced", ServiceAck{Current: true}, 0, 0)
+
+	s.Publish(testView, weighted("2", 25))
+	m := c.receive(routes)
+	check("in flight", ServiceAck{}, 0, 0.25)
+	c.ack(routes, m)
+	check("acked", ServiceAck{Current: true}, 0.25, 0.25)
+
+	s.Publish(testView, weighted("2b", 25)) // Somebody else's weight has changed in the same RouteConfiguration.
+	m = c.receive(routes)
+	check("another's change in flight", ServiceAck{Current: true}, 0.25, 0.25)
+	c.nack(m, "another's fault")
+	await(t, s, "the refusal", func() bool { return s.Rejections() == 1 })
+	check("another's change refused", ServiceAck{Current: true}, 0.25, 0.25)
+
+	s.Publish(testView, weighted("3", 50))
+	c.nack(c.receive(routes), "bad route")
+	check("refused", ServiceAck{Rejected: "bad route"}, 0.25, 0.25)
+	if n := s.Rejections(); n != 2 {
+		t.Errorf("%d rejections counted, want 2", n)
+	}
+
+	if acks := s.ServiceAcks("shop/other"); len(acks) != 0 {
+		t.Errorf("the proxy does not route to this service, but is listed: %v", acks)
+	}
+
+	// After a restart of the server the proxy brings a version that nobody knows any more.
+	restarted := New(testOptions())
+	restarted.Publish(testView, weighted("9", 0))
+	back := dial(t, serveOn(t, restarted), "p1")
+	back.send(routes, &discoveryv3.DeltaDiscoveryRequest{
+		ResourceNamesSubscribe: []string{"r"}, InitialResourceVersions: map[string]string{"r": "2"},
+	})
+	await(t, restarted, "unknown weights", func() bool {
+		acks := restarted.ServiceAcks("shop/web")
+		return len(acks) == 1 && acks[0].Unknown && !acks[0].Current && acks[0].HighestShare("canary") == 1
+	})
+
+	// A version that was replaced a moment ago is still known.
+	again := dial(t, serveOn(t, s), "p1")
+	again.send(listeners, &discoveryv3.DeltaDiscoveryRequest{})
+	again.send(routes, &discoveryv3.DeltaDiscoveryRequest{
+		ResourceNamesSubscribe: []string{"r"}, InitialResourceVersions: map[string]string{"r": "2"},
+	})
+	await(t, s, "known weights", func() bool {
+		acks := s.ServiceAcks("shop/web")
+		return len(acks) == 1 && !acks[0].Unknown && !acks[0].Current && acks[0].HighestShare("canary") == 0.25
+	})
+}
+
+func TestProxies(t *testing.T) {
+	s := New(testOptions())
+	s.Publish(testView, weighted("1", 0))
+	address := serveOn(t, s)
+	c := dial(t, address, "p1")
+	c.sync()
+	synced := func() bool {
+		p := s.Proxies()
+		return len(p) == 1 && p[0].Types[xds.RouteType].Acked.Nonce != ""
+	}
+	await(t, s, "synced", synced)
+	s.Publish(testView, weighted("2", 5))
+	c.nack(c.receive(routes), "bad route")
+	await(t, s, "refused", func() bool { return s.Proxies()[0].Types[xds.RouteType].LastError != "" })
+
+	p := s.Proxies()[0]
+	want := map[string]ResourceStatus{"r": {Acked: "1", Sent: "1", Rejected: "bad route"}}
+	if d := cmp.Diff(want, p.Types[xds.RouteType].Resources); d != "" {
+		t.Errorf("routes: -want +got\n%s", d)
+	}
+	if p.Node != "p1" || p.View != testView || p.ConnectedSince.IsZero() {
+		t.Errorf("unexpected head: %+v", p)
+	}
+
+	page := httptest.NewRecorder()
+	s.Debug().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/", nil))
+	var shown struct{ Proxies []ProxyStatus }
+	if err := json.Unmarshal(page.Body.Bytes(), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, shown.Proxies[0].Types[xds.RouteType].Resources); d != "" {
+		t.Errorf("debug page: -want +got\n%s", d)
+	}
+	refusal := httptest.NewRecorder()
+	s.Debug().ServeHTTP(refusal, httptest.NewRequest(http.MethodPost, "/", nil))
+	if refusal.Code != http.StatusMethodNotAllowed {
+		t.Errorf("a write to the debug page gives %d", refusal.Code)
+	}
+
+	// The same node again, before its old stream is known to be gone.
+	newer := dial(t, address, "p1")
+	newer.ask(clusters)
+	newer.receive(clusters)
+	await(t, s, "newer stream", func() bool {
+		p := s.Proxies()
+		return len(p) == 1 && p[0].Types[xds.ClusterType].Sent.Nonce == "1" && len(p[0].Types) == 1
+	})
+	newer.close()
+	await(t, s, "newer stream gone", synced)
+	c.close()
+	await(t, s, "all gone", func() bool { return len(s.Proxies()) == 0 })
+}
