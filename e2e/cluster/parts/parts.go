@@ -222,11 +222,14 @@ func imagePart(name string, program goProgram, spec image.Spec, root layout.Root
 }
 
 // prometheus leaves out all service discovery but that of Kubernetes: the
-// others bring the client libraries of every cloud.
+// others bring the client libraries of every cloud. Like coredns it is kept at the
+// product's versions of what both use (k8s.io, gRPC, golang.org/x), and without the
+// tag netgo, which says nothing where cgo is off: so Go compiles hundreds of packages
+// once for all three.
 func prometheus(root layout.Root) Part {
 	program := goProgram{
 		folder: "prometheus", target: "github.com/prometheus/prometheus/cmd/prometheus", out: root.Program("prometheus"),
-		tags:    []string{"netgo", "remove_all_sd", "enable_kubernetes_sd"},
+		tags:    []string{"remove_all_sd", "enable_kubernetes_sd"},
 		ldflags: []string{"-X", "github.com/prometheus/common/version.Version=3.13.0"},
 	}
 	return Part{
