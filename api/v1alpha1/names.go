@@ -6,7 +6,7 @@ const (
 	// delivers them; the admission policies act on objects that carry it.
 	LabelRollout = "crossfade.dev/rollout"
 	// LabelProxy on a pod says that it runs a proxy of ours; its value is the
-	// kind of proxy ("gateway").
+	// kind of proxy, ProxyGateway or ProxySidecar.
 	LabelProxy = "crossfade.dev/proxy"
 	// AnnotationHold on a Deployment says that a changed template is held, and
 	// what the Deployment was before: "running" or "paused".
@@ -27,6 +27,40 @@ const (
 	// Finalizer keeps a deleted Rollout until its Deployment and Services are as
 	// the user wrote them.
 	Finalizer = "crossfade.dev/rollout"
+)
+
+// Values of LabelProxy.
+const (
+	ProxyGateway = "gateway"
+	ProxySidecar = "sidecar"
+)
+
+// Labels and annotations of the mesh. The labels say who gets a sidecar, the
+// annotations of a pod how: each is read when the pod is created and never again.
+const (
+	// LabelInjection on a namespace gives its pods a sidecar when it is
+	// InjectionEnabled.
+	LabelInjection   = "crossfade.dev/injection"
+	InjectionEnabled = "enabled"
+	// LabelIstioInjection on a namespace is read as LabelInjection is, unless
+	// Istio itself is there to read it.
+	LabelIstioInjection = "istio-injection"
+	// LabelInject on a pod is "true" or "false" and has the last word.
+	LabelInject = "crossfade.dev/inject"
+	// AnnotationInjected on a pod says which image and version of the sidecar it
+	// got, as a JSON object.
+	AnnotationInjected = "crossfade.dev/injected"
+	// Annotations that exclude traffic from interception: TCP ports, or CIDRs of
+	// the other side, separated by commas.
+	AnnotationExcludeInboundPorts  = "crossfade.dev/exclude-inbound-ports"
+	AnnotationExcludeOutboundPorts = "crossfade.dev/exclude-outbound-ports"
+	AnnotationExcludeInboundCIDRs  = "crossfade.dev/exclude-inbound-cidrs"
+	AnnotationExcludeOutboundCIDRs = "crossfade.dev/exclude-outbound-cidrs"
+	// Annotations with the sidecar's requests and limits, as Kubernetes quantities.
+	AnnotationProxyCPU         = "crossfade.dev/proxy-cpu"
+	AnnotationProxyCPULimit    = "crossfade.dev/proxy-cpu-limit"
+	AnnotationProxyMemory      = "crossfade.dev/proxy-memory"
+	AnnotationProxyMemoryLimit = "crossfade.dev/proxy-memory-limit"
 )
 
 // Conditions of a Rollout. Ready, Reconciling and Stalled follow kstatus, so
