@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -120,21 +118,6 @@ func rollback(t *testing.T) {
 	f.judge(map[string]string{canary: "v2"})
 }
 
-// zeroAt is when the last weight of a canary was taken back, everywhere.
-func (s *scene) zeroAt(canary string) time.Time {
-	var zero time.Time
-	for _, state := range s.rollout.States() {
-		w := state.Object.Status.Weight
-		switch {
-		case state.Object.Status.Canary.Revision == canary && w.Acked > 0:
-			zero = time.Time{}
-		case zero.IsZero() && w.Acked == 0:
-			zero = state.At
-		}
-	}
-	return zero
-}
-
 // Adoption restarts nothing, and after the Rollout's deletion all is as found.
 func adoptAndDelete(t *testing.T) {
 	s := stage(t, setup{})
@@ -177,12 +160,6 @@ func deleteMidway(t *testing.T) {
 	wrote.image = "crossfade.local/shop:v2"
 	s.asFound(wrote, false)
 	f.judge(nil)
-}
-
-// gone waits until a revision has no pods.
-func (s *scene) gone(revision string) {
-	s.Helper()
-	s.kubectl("wait", "pod", "-l", "app="+name+",pod-template-hash="+revision, "--for=delete", "--timeout=60s")
 }
 
 // A third revision that arrives mid-way: traffic goes back to stable, then it starts from step 1.
@@ -347,61 +324,4 @@ func writers(t *testing.T) {
 	s.promote(canary)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
-}
-
-// written is an application as its user wrote it, defaults filled in.
-type written struct {
-	deployment, service string
-	image               string
-}
-
-// asWritten reads it; the Rollout may be there if nothing is on its way.
-func (s *scene) asWritten() *written {
-	s.Helper()
-	w := &written{image: s.deployment().Spec.Template.Spec.Containers[0].Image}
-	w.deployment, w.service = s.readable("deployment"), s.readable("service")
-	w.deployment = strings.ReplaceAll(w.deployment, w.image, "IMAGE")
-	return w
-}
-
-// readable is an object as JSON without what the cluster itself writes and without Crossfade's label.
-func (s *scene) readable(kind string) string {
-	s.Helper()
-	return clean(s.T, s.kubectl("get", kind, name, "-o", "json"))
-}
-
-// asFound fails unless the objects are as they were, but for the label while they are delivered.
-func (s *scene) asFound(w *written, delivered bool) {
-	s.Helper()
-	want := map[string]string{"deployment": strings.ReplaceAll(w.deployment, "IMAGE", w.image), "service": w.service}
-	for _, kind := range []string{"deployment", "service"} {
-		if diff := difference(want[kind], s.readable(kind)); diff != "" {
-			s.Errorf("the %s is not as its user wrote it: -want +got:\n%s", kind, diff)
-		}
-		label := s.kubectl("get", kind, name, "-o", `jsonpath={.metadata.labels.crossfade\.dev/rollout}`)
-		if (label == name) != delivered {
-			s.Errorf("the %s has the label crossfade.dev/rollout=%q; delivered: %v", kind, label, delivered)
-		}
-	}
-	if out := s.kubectl("get", "controllerrevisions", "-o", "name"); out != "" {
-		s.Errorf("ControllerRevisions are left over: %s", out)
-	}
-}
-
-// until asks until an answer is as it should be; for what has no watch.
-func (s *scene) until(what string, is func() (string, bool)) {
-	s.Helper()
-	ctx, cancel := context.WithTimeoutCause(s.ctx, patience, fmt.Errorf("not within %s", patience))
-	defer cancel()
-	for {
-		now, done := is()
-		if done {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			s.Fatalf("wait until %s: %v; now: %s", what, context.Cause(ctx), now)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }

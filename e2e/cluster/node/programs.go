@@ -61,6 +61,9 @@ func (n Node) controllerManager() program {
 	return program{"kube-controller-manager", append(args,
 		// The default of 20 a second makes the first ServiceAccount 5 s late.
 		"--kube-api-qps", "500", "--kube-api-burst", "1000",
+		// A Service with the default of 100 would need 101 pods to have a second
+		// EndpointSlice: what only happens between slices would never be seen here.
+		"--max-endpoints-per-slice", "4",
 		"--use-service-account-credentials",
 		"--root-ca-file", pkiFile("ca.crt"),
 		"--service-account-private-key-file", pkiFile("sa.key"),

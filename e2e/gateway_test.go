@@ -1,0 +1,83 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crossfade-dev/crossfade/e2e/live"
+)
+
+// A gateway pod goes under load, mid-way: it drains without loss, its successor gets the weight before any request.
+func TestGatewayPodDeleted(t *testing.T) {
+	s := begin(t, setup{Steps: []step{{40, "endless"}}})
+	f := s.load()
+	canary := s.change("v2")
+	s.atWeight(canary, 40)
+	pods := s.gateways()
+	s.kubectl("-n", system, "delete", "pod", pods[0].Name, "--wait=true", "--timeout=120s")
+	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-gateway", "--timeout=60s")
+	s.rollout.Skip()
+	s.await("counts all gateways", func(r live.Rollout) bool {
+		p := r.Status.Proxies
+		return int(p.Expected) == len(pods) && p.Acked == p.Expected && p.Connected == p.Expected
+	})
+	s.promote(canary)
+	s.promoted(canary)
+	f.redoneIsFine = true // an idle connection that a proxy closes while it drains is asked anew by any client
+	f.judge(map[string]string{canary: "v2"})
+}
+
+// One Envoy is frozen: it confirms nothing, so the step does not count and the deadline takes the canary back.
+// Who goes through the other gateway loses nothing.
+func TestFrozenEnvoy(t *testing.T) {
+	s := begin(t, setup{Steps: []step{{20, "endless"}, {60, "2s"}}, AckTimeout: "5s"})
+	pods := s.gateways()
+	if len(pods) < 2 {
+		t.Fatalf("two gateways are needed, there are %d", len(pods))
+	}
+	frozen, other := pods[0], pods[1]
+	f := s.loadAt(fmt.Sprintf("%s:10080", other.Status.PodIP))
+	canary := s.change("v2")
+	s.atWeight(canary, 20)
+	envoys := processes(t, string(frozen.UID), "/usr/local/bin/envoy")
+	if len(envoys) == 0 {
+		t.Fatal("found no process of Envoy to freeze")
+	}
+	signal := func(what syscall.Signal) {
+		for _, pid := range envoys {
+			if err := syscall.Kill(pid, what); err != nil {
+				t.Errorf("send %v to Envoy (process %d): %v", what, pid, err)
+			}
+		}
+	}
+	signal(syscall.SIGSTOP)
+	thaw := true
+	t.Cleanup(func() {
+		if thaw {
+			signal(syscall.SIGCONT)
+		}
+	})
+	s.promote(canary)
+	s.rolledBack("no confirmation within 5s")
+	for _, state := range s.rollout.States() {
+		if w := state.Object.Status.Weight; w.Acked > 20 {
+			t.Errorf("a step counted that a frozen proxy had not confirmed: %v", state.Object)
+			break
+		}
+	}
+	f.judge(map[string]string{canary: "v2"})
+	signal(syscall.SIGCONT)
+	thaw = false
+	s.kubectl("-n", system, "wait", "pod/"+frozen.Name, "--for=condition=Ready", "--timeout=60s")
+	// Thawed, it serves what is true now.
+	f = s.loadAt(fmt.Sprintf("%s:10080", frozen.Status.PodIP))
+	end := time.Now().Add(2 * time.Second)
+	s.until("2 s are over", func() (string, bool) { return "", time.Now().After(end) })
+	if counts := f.judge(nil); counts.Versions["v2"] > 0 {
+		t.Errorf("the thawed proxy still sends requests to the canary that is gone: %v", counts)
+	}
+}

@@ -1,0 +1,124 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crossfade-dev/crossfade/e2e/live"
+	"github.com/crossfade-dev/crossfade/e2e/load"
+)
+
+// traffic is a load from outside through the gateway over all protocols.
+type traffic struct {
+	*scene
+	since time.Time
+	runs  []*load.Run
+	// redoneIsFine is set where proxies end their connections.
+	redoneIsFine bool
+}
+
+// load starts one.
+func (s *scene) load() *traffic {
+	s.Helper()
+	return s.loadAt(s.gateway + ":80")
+}
+
+// loadAt sends to an address of the gateway's.
+func (s *scene) loadAt(address string) *traffic {
+	s.Helper()
+	f := &traffic{scene: s, since: time.Now()}
+	for protocol, rate := range map[load.Protocol]float64{load.KeepAlive: 60, load.H2C: 40, load.NewConnections: 10} {
+		run, err := load.Start(s.ctx, load.Options{URL: "http://" + address + "/", Host: s.Namespace + ".example", Protocol: protocol, Rate: rate, Timeout: 20 * time.Second})
+		if err != nil {
+			s.Fatal(err)
+		}
+		f.runs = append(f.runs, run)
+		s.clients = append(s.clients, run)
+	}
+	return f
+}
+
+// stop ends the load and returns what was counted.
+func (f *traffic) stop() ([]load.Sample, load.Counts) {
+	var all []load.Sample
+	for _, r := range f.runs {
+		all = append(all, r.Stop()...)
+	}
+	return all, load.Count(all, time.Time{}, time.Time{})
+}
+
+// judge ends the load: nothing may be lost, at each confirmed weight the canary has its share but for chance, and
+// with no weight it has no request. It returns what was counted.
+func (f *traffic) judge(versions map[string]string) load.Counts {
+	f.Helper()
+	end := time.Now()
+	samples, counts := f.stop()
+	f.Log(counts)
+	if slow := slices.MaxFunc(samples, func(a, b load.Sample) int { return cmp.Compare(a.Took, b.Took) }); slow.Took > 3*time.Second {
+		f.Logf("the slowest, sent %s after the load began: %+v", slow.At.Sub(f.since).Round(time.Millisecond), slow)
+	}
+	if counts.Lost > 0 {
+		f.Errorf("%d requests were lost:\n%s", counts.Lost, load.Describe(counts.Failures))
+		f.keepFailures(samples)
+	}
+	if counts.Redone > 0 && !f.redoneIsFine {
+		f.Errorf("%d requests had to be sent again on another connection", counts.Redone)
+	}
+	for _, w := range live.Windows(f.rollout.States(), margin, end) {
+		version, known := versions[w.Canary]
+		if !known || w.From.Before(f.since) {
+			continue
+		}
+		c := load.Count(samples, w.From, w.To)
+		want := float64(w.Weight) / 100
+		f.Logf("step %s weight %d %% for %s: %s got %.1f %% of %d (by chance ± %.1f %%)", w.Step, w.Weight,
+			w.To.Sub(w.From).Round(time.Millisecond), version, 100*c.Share(version), c.Requests, 100*c.Tolerance(want))
+		if c.Requests > 0 && !c.Within(version, want) {
+			f.Errorf("at weight %d %% %s got %.1f %% of %d requests: by chance that is off by at most %.1f %%", w.Weight, version,
+				100*c.Share(version), c.Requests, 100*c.Tolerance(want))
+		}
+	}
+	return counts
+}
+
+// keepFailures writes all lost requests to the artifacts, as CSV.
+func (f *traffic) keepFailures(samples []load.Sample) {
+	f.Helper()
+	var b strings.Builder
+	for _, s := range samples {
+		if s.Lost() {
+			fmt.Fprintf(&b, "%s,%s,%d,%s,%q\n", s.At.Format(time.RFC3339Nano), s.Took, s.Status, s.Version, s.Error)
+		}
+	}
+	dir := filepath.Join(root, ".local", "e2e-artifacts", f.Namespace)
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "lost.csv"), []byte(b.String()), 0o644)); err != nil {
+		f.Log(err)
+	}
+}
+
+// plain starts a client inside the cluster that asks the plain Service.
+func (s *scene) plain() {
+	s.Helper()
+	s.apply("client.yaml")
+	s.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=60s")
+}
+
+// plainCounts is what that client has counted until now.
+func (s *scene) plainCounts() load.Counts {
+	s.Helper()
+	lines := strings.Split(strings.TrimSpace(s.kubectl("logs", "client", "--tail=1")), "\n")
+	var c load.Counts
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &c); err != nil {
+		s.Fatalf("read what the client in the cluster counted: %v in %q", err, lines)
+	}
+	return c
+}
