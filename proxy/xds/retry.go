@@ -11,10 +11,14 @@ import (
 )
 
 // makeRetryPolicy repeats what a pod cannot have seen, and nothing else: requests
-// that are not idempotent are safe. Each retry goes to another pod, and picks the
-// cluster anew, so that a canary whose last pod has just died costs the user
-// nothing; such failures are counted by upstream_cx_connect_fail.
-func makeRetryPolicy() (*routev3.RetryPolicy, error) {
+// that are not idempotent are safe. Each retry goes to another pod.
+//
+// With refresh it picks the cluster anew, too, so that a canary whose last pod has
+// just died costs the user nothing; such failures are counted by
+// upstream_cx_connect_fail. Envoy then leaves out the clusters it has tried. Where
+// only weight 0 is left it stays with the one it had, but logs a warning about each
+// retry, and now and then a bug of its own.
+func makeRetryPolicy(refresh bool) (*routev3.RetryPolicy, error) {
 	predicate, err := anypb.New(&previoushostsv3.PreviousHostsPredicate{})
 	if err != nil {
 		return nil, err
@@ -22,7 +26,7 @@ func makeRetryPolicy() (*routev3.RetryPolicy, error) {
 	return &routev3.RetryPolicy{
 		RetryOn:               "connect-failure,refused-stream,reset-before-request",
 		NumRetries:            wrapperspb.UInt32(2),
-		RefreshClusterOnRetry: true,
+		RefreshClusterOnRetry: refresh,
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: durationpb.New(time.Millisecond),
 			MaxInterval:  durationpb.New(10 * time.Millisecond),
@@ -35,4 +39,15 @@ func makeRetryPolicy() (*routev3.RetryPolicy, error) {
 		// pods at random, and one of them may be the same again.
 		HostSelectionRetryMaxAttempts: 20,
 	}, nil
+}
+
+// divides says whether a route has more than one cluster to send requests to.
+func divides(route *routev3.Route) bool {
+	weighted := 0
+	for _, c := range route.GetRoute().GetWeightedClusters().GetClusters() {
+		if c.GetWeight().GetValue() > 0 {
+			weighted++
+		}
+	}
+	return weighted > 1
 }

@@ -36,10 +36,20 @@ func makeGatewayHost(host ir.VirtualHost, services map[ir.ServiceKey]*service) (
 	return makeHost(host.Domain, strings.ToLower(host.Domain), routes)
 }
 
+// makeHost gives the host the retry policy of most of its routes: few are divided at
+// a time, and those have one of their own.
 func makeHost(name, domain string, routes []*routev3.Route) (*routev3.VirtualHost, error) {
-	retry, err := makeRetryPolicy()
+	retry, err := makeRetryPolicy(false)
 	if err != nil {
 		return nil, err
+	}
+	for _, route := range routes {
+		if !divides(route) {
+			continue
+		}
+		if route.GetRoute().RetryPolicy, err = makeRetryPolicy(true); err != nil {
+			return nil, err
+		}
 	}
 	return &routev3.VirtualHost{Name: name, Domains: []string{domain}, Routes: routes, RetryPolicy: retry}, nil
 }
