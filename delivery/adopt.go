@@ -58,12 +58,13 @@ func deploymentMissing(o *Observation) *Refusal {
 }
 
 // recreates refuses the strategy Recreate: its user says that two revisions must
-// never run at once, which is what a canary is.
+// never run at once, which is what a canary is. Somebody has to say that they may,
+// in the Rollout, where it is read together with the steps.
 func recreates(o *Observation) *Refusal {
-	if !o.Deployment.Recreate {
+	if !o.Deployment.Recreate || o.Rollout.Spec.AllowRecreateStrategy {
 		return nil
 	}
-	return &Refusal{v1alpha1.ReasonRecreateStrategy, "the Deployment's strategy is Recreate, which a canary cannot honour: set spec.strategy.type to RollingUpdate"}
+	return &Refusal{v1alpha1.ReasonRecreateStrategy, "the Deployment's strategy is Recreate, but both revisions run side by side during a rollout: set its spec.strategy.type to RollingUpdate, or accept that with spec.allowRecreateStrategy: true in the Rollout"}
 }
 
 // keepsNoHistory refuses revisionHistoryLimit 0: a paused Deployment at 0 replicas

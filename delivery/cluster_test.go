@@ -31,13 +31,16 @@ func (w *world) deploymentController() bool {
 		return true
 	}
 	did := false
-	if d.Paused {
+	switch {
+	case d.Paused:
 		did = w.scalePaused(newest, others)
 		for _, r := range w.overLimit(others) {
 			w.remove(r)
 			return true
 		}
-	} else {
+	case d.Recreate:
+		did = w.recreate(newest, others)
+	default:
 		did = w.roll(newest, others)
 	}
 	return did || w.deploymentStatus()
@@ -86,7 +89,8 @@ func (w *world) setReplicas(r *replicaSet, n int32) bool {
 
 // scalePaused is what a paused Deployment still does: the one active ReplicaSet,
 // or else the newest, gets all replicas; several are scaled in proportion, which
-// is here: the largest gets the difference.
+// is here: the largest gets the difference. With strategy Recreate several are left
+// alone.
 func (w *world) scalePaused(newest *replicaSet, others []*replicaSet) bool {
 	all := others
 	if newest != nil {
@@ -103,6 +107,9 @@ func (w *world) scalePaused(newest *replicaSet, others []*replicaSet) bool {
 		return w.setReplicas(newest, w.d.Replicas)
 	case len(active) == 0:
 		return w.setReplicas(all[len(all)-1], w.d.Replicas)
+	}
+	if w.d.Recreate {
+		return false // neither saturated (it never notes a desired size) nor in proportion
 	}
 	if newest != nil && newest.Replicas == w.d.Replicas && newest.Available == w.d.Replicas {
 		did := false
@@ -122,24 +129,56 @@ func (w *world) scalePaused(newest *replicaSet, others []*replicaSet) bool {
 	return false
 }
 
+func (w *world) makeReplicaSet(others []*replicaSet) {
+	d := w.d
+	hash := "r" + d.Template
+	for w.rs(hash) != nil {
+		hash += "-2" // collisionCount
+	}
+	w.checkPlainRollout(hash)
+	w.trace("kubernetes", "Deployment makes ReplicaSet "+d.Name+"-"+hash)
+	var number int64
+	for _, r := range others {
+		number = max(number, r.RevisionNumber)
+	}
+	w.rss = append(w.rss, &replicaSet{
+		ReplicaSet: ReplicaSet{RevisionNumber: number + 1, Name: d.Name + "-" + hash, UID: w.uid(), Revision: hash, Template: d.Template, Owner: OwnerDeployment, Created: w.now, MinReadySeconds: d.MinReadySeconds},
+		rv:         w.next(), generation: 1,
+	})
+}
+
+// recreate is the strategy of that name: all others go to 0 at once, and only when
+// their last pod is gone the newest is made, at full size.
+func (w *world) recreate(newest *replicaSet, others []*replicaSet) bool {
+	if newest == nil {
+		w.checkPlainRollout("another revision, all at once")
+	}
+	did, left := false, false
+	for _, r := range others {
+		did = w.setReplicas(r, 0) || did
+		left = left || len(r.pods) > 0
+	}
+	switch {
+	case did:
+		return true
+	case left:
+		return false
+	case newest == nil:
+		w.makeReplicaSet(others)
+		return true
+	case newest.MinReadySeconds != w.d.MinReadySeconds:
+		newest.MinReadySeconds, newest.rv = w.d.MinReadySeconds, w.next()
+		newest.generation++
+		return true
+	}
+	return w.setReplicas(newest, w.d.Replicas)
+}
+
 // roll is a rolling update: one pod more, then one less of the others.
 func (w *world) roll(newest *replicaSet, others []*replicaSet) bool {
 	d := w.d
 	if newest == nil {
-		hash := "r" + d.Template
-		for w.rs(hash) != nil {
-			hash += "-2" // collisionCount
-		}
-		w.checkPlainRollout(hash)
-		w.trace("kubernetes", "Deployment makes ReplicaSet "+d.Name+"-"+hash)
-		var number int64
-		for _, r := range others {
-			number = max(number, r.RevisionNumber)
-		}
-		w.rss = append(w.rss, &replicaSet{
-			ReplicaSet: ReplicaSet{RevisionNumber: number + 1, Name: d.Name + "-" + hash, UID: w.uid(), Revision: hash, Template: d.Template, Owner: OwnerDeployment, Created: w.now, MinReadySeconds: d.MinReadySeconds},
-			rv:         w.next(), generation: 1,
-		})
+		w.makeReplicaSet(others)
 		return true
 	}
 	if newest.MinReadySeconds != d.MinReadySeconds {

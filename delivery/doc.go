@@ -91,6 +91,7 @@
 //
 //	adoption from a settled state only      TestAdoption/rolling, /spec_not_acted_on, /twins
 //	refusals before an adoption             TestAdoption/Recreate, /no_history, /unpinnable
+//	refusals on the way                     TestPreparing/Recreate, /no_history, TestHealthy/held_template,_Recreate
 //	finalizer before the record             TestAdoption/finalizer_first
 //	no plan with a new record has actions   TestSimulation (I7)
 //	hold what no policy held                TestHealthy/missed_template (I10)
@@ -125,6 +126,7 @@
 //	                                        TestPromotion/endpoints_for_ever (I9)
 //	a clock starts when the wait does       TestStepping/pods_lost_after_long, /silent_since_restart (I9)
 //	stable must be able to take over        TestStepping/failed,_stable_dead, TestRetreating/stable_dead (I2)
+//	what alone serves keeps its size        TestSizes/smaller_while_it_serves_all (I9)
 //	no pods go while routed to              TestRetreating/routed, /stable_just_back, TestWarm/routed,
 //	                                        TestSizes/smaller_while_routed (I4)
 //	not before the proxies were told        TestRetreating/not_rendered, TestWarm/not_rendered (I4)

@@ -131,7 +131,9 @@ func (p *pass) standStill() bool {
 
 // against is the first reason not to go on to the canary, nil when there is none.
 func (p *pass) against() *Refusal {
-	for _, reason := range []func(*Observation) *Refusal{refusedByShell, serviceMissing, serviceSelectsOthers, servicesUnpinnable} {
+	for _, reason := range []func(*Observation) *Refusal{
+		refusedByShell, recreates, keepsNoHistory, serviceMissing, serviceSelectsOthers, servicesUnpinnable,
+	} {
 		if r := reason(&p.Observation); r != nil {
 			return r
 		}

@@ -26,6 +26,9 @@ func TestAdoption(t *testing.T) {
 		"other selector":   {"the Service is not about these pods", unadopted, func(o *Observation) { o.Service.Selects = false }, "Initializing, SelectorMismatch"},
 		"conflict":         {"another Rollout has it", unadopted, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonConflict, Message: "m"} }, "Initializing, Conflict"},
 		"Recreate":         {"two revisions must not run at once", unadopted, func(o *Observation) { o.Deployment.Recreate = true }, "Initializing, RecreateStrategy"},
+		"Recreate, allowed": {"somebody accepted that two revisions run", unadopted, func(o *Observation) {
+			o.Deployment.Recreate, o.Rollout.Spec.AllowRecreateStrategy = true, true
+		}, "records Healthy, weight 0/0, stable rA"},
 		"no history":       {"2c: stable would be deleted", unadopted, func(o *Observation) { o.Deployment.HistoryLimit = 0 }, "Initializing, HistoryLimitZero"},
 		"history of one":   {"one is enough", unadopted, func(o *Observation) { o.Deployment.HistoryLimit = 1 }, "records Healthy, weight 0/0, stable rA"},
 		"policies unknown": {"no hold before the probe", unadopted, func(o *Observation) { o.Policies.Known = false }, "Initializing, Initializing"},
@@ -101,6 +104,10 @@ func TestHealthy(t *testing.T) {
 		"idle":                         {"nothing to do", adoptedHealthy, nil, "Healthy, Healthy"},
 		"held template":                {"a delivery begins", adoptedHealthy, func(o *Observation) { unheldB(o); o.Deployment.Hold, o.Deployment.Paused = "running", true }, "records Preparing"},
 		"missed template":              {"no policy held it", adoptedHealthy, unheldB, "Hold web"},
+		"held template, Recreate": {"the strategy came with the template", adoptedHealthy, func(o *Observation) {
+			unheldB(o)
+			o.Deployment.Hold, o.Deployment.Paused, o.Deployment.Recreate = "running", true, true
+		}, "Healthy, RecreateStrategy"},
 		"missed template, refused": {"a mistake elsewhere must not let it start", adoptedHealthy, func(o *Observation) {
 			unheldB(o)
 			o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"}
@@ -180,6 +187,8 @@ func TestPreparing(t *testing.T) {
 			o.Rollout.Spec.Paused = true
 		}, "Paused, Paused"},
 		"no Service": {"nothing to shift", heldB, func(o *Observation) { o.Service = nil }, "Paused, ServiceNotFound"},
+		"Recreate":   {"the strategy was changed on the way", heldB, func(o *Observation) { o.Deployment.Recreate = true }, "Paused, RecreateStrategy"},
+		"no history": {"2c, changed on the way", heldB, func(o *Observation) { o.Deployment.HistoryLimit = 0 }, "Paused, HistoryLimitZero"},
 		"unpinnable": {"10a, come on the way", heldB, func(o *Observation) { o.OtherServices = []Service{{Name: "lb", Unpinnable: "x"}} }, "Paused, UnpinnedServices"},
 		"0 replicas": {"nothing to shift, and the hold stays", heldB, func(o *Observation) {
 			o.Deployment.Replicas = 0
@@ -283,6 +292,13 @@ func TestSizes(t *testing.T) {
 			o.Proxies.Effective = 0
 			canary(3, 3)(o)
 		}, "Progressing, Progressing\nasks again at 50s"},
+		"smaller while it serves all": {"I9: nobody knows when stable is back", steppingAt20, func(o *Observation) {
+			r := record(o)
+			r.Weight, r.AckedAt, r.WeightSince, r.Replicas, r.StepSince = 0, nil, metav1.MicroTime{}, 3, at(-10*time.Second)
+			o.Proxies.MayRoute, o.Proxies.Effective = []string{"xB"}, 100
+			o.Service.Pin, o.Service.Key, o.ReplicaSets[0].Ready = "xB", "xB", 0
+			canary(3, 3)(o)
+		}, "records Stepping step 1, weight 20/100"},
 		"minReadySeconds": {"2e: a difference costs availability at the join", steppingAt20, func(o *Observation) { o.Deployment.MinReadySeconds = 5 }, "SetMinReady web-xB to 5s"},
 		"canary deleted":  {"it is made again", steppingAt20, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1] }, "CreateCanary web-xB"},
 		"history deleted": {"it cannot be made again", steppingAt20, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1]; record(o).Canary = "r7" }, "records Retreating, weight 0/100 (then Prepare; CanaryNotAvailable)"},

@@ -21,6 +21,16 @@ var scenarios = map[string]func(*story){
 		s.healthy()
 		s.serves("xB")
 	},
+	"recreate-allowed": func(s *story) {
+		s.d.Recreate = true
+		s.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: 50}}
+		s.run(time.Minute, func() bool { return false })
+		s.edit("sets allowRecreateStrategy", func(ro *v1alpha1.Rollout) { ro.Spec.AllowRecreateStrategy = true })
+		s.adopted()
+		s.canaryStarts("B")
+		s.healthy()
+		s.serves("xB")
+	},
 	"rollback-check-failed": func(s *story) {
 		bad := 0.2
 		s.withCheck(&bad)

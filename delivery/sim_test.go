@@ -138,6 +138,9 @@ func (s *sim) setUp() {
 	}
 	s.changeDeployment(func(d *deployment) { d.Replicas = int32(s.r.IntN(9)) })
 	if s.one(6) {
+		s.d.Recreate, s.ro.Spec.AllowRecreateStrategy = true, true
+	}
+	if s.one(6) {
 		s.userPaused = true
 		s.changeDeployment(func(d *deployment) { d.Paused = true })
 	}

@@ -104,10 +104,15 @@ func (p *pass) firstPod(size int32) int32 {
 }
 
 // shrink makes the canary smaller: first in the record, so that no weight counts
-// on the pods that go.
+// on the pods that go. A canary without weight that serves everybody, because
+// stable has no ready pod, keeps its size; the steps go on meanwhile, for nobody
+// knows when stable is back.
 func (p *pass) shrink() bool {
 	want := p.podsWanted()
 	if p.rec.Replicas > want {
+		if p.rec.Weight == 0 && p.stableCannotTake() {
+			return false
+		}
 		if p.rec.Weight == 0 && !p.unrouted(p.rec.Canary, p.waitingSince()) {
 			p.wait(v1alpha1.ReasonProgressing, "waiting until no proxy routes to the canary, to make it smaller")
 			return true

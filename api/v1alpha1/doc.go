@@ -1,5 +1,6 @@
-// Package v1alpha1 is the API of Crossfade: the Rollout kind, and the names of
-// the labels, annotations, conditions and reasons that others may rely on.
+// Package v1alpha1 is the API of Crossfade: the kinds Rollout and MeshPolicy, and
+// the names of the labels, annotations, conditions and reasons that others may
+// rely on.
 //
 // +kubebuilder:object:generate=true
 // +groupName=crossfade.dev
@@ -16,7 +17,7 @@ var GroupVersion = schema.GroupVersion{Group: "crossfade.dev", Version: "v1alpha
 
 // AddToScheme puts the kinds of this package into a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{})
+	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{}, &MeshPolicy{}, &MeshPolicyList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -75,6 +75,14 @@ type RolloutSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=86400
 	ScaleDownDelaySeconds *int32 `json:"scaleDownDelaySeconds,omitempty"`
+	// allowRecreateStrategy delivers a Deployment whose strategy is Recreate all the
+	// same. Its strategy says that two versions must never run side by side; during
+	// a rollout they do: the canary's pods start while stable's serve, and both
+	// write to whatever they share (a database, a volume, a lock). Set it when the
+	// strategy is there for another reason, or when both versions are known to get
+	// along. Without it such a Deployment is refused, reason RecreateStrategy.
+	// +optional
+	AllowRecreateStrategy bool `json:"allowRecreateStrategy,omitempty"`
 	// paused stops every move but those towards stable.
 	// +optional
 	Paused bool `json:"paused,omitempty"`

@@ -43,6 +43,7 @@ spec:
   acks: {timeout: 30s, onTimeout: Continue}
   progressDeadlineSeconds: 300
   scaleDownDelaySeconds: 0
+  allowRecreateStrategy: true
   paused: true
 `
 
@@ -58,7 +59,7 @@ func TestValidation(t *testing.T) {
 	}{
 		"everything": {reason: "every field with a good value", change: func(map[string]any) {}},
 		"smallest": {reason: "only what is required", change: func(s map[string]any) {
-			for _, field := range []string{"analysis", "acks", "progressDeadlineSeconds", "scaleDownDelaySeconds", "paused"} {
+			for _, field := range []string{"analysis", "acks", "progressDeadlineSeconds", "scaleDownDelaySeconds", "allowRecreateStrategy", "paused"} {
 				delete(s, field)
 			}
 			s["workloadRef"] = map[string]any{"name": "payments"}
