@@ -1,0 +1,190 @@
+package inject
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+)
+
+// Exclusions are what is not intercepted. Both lists are sorted.
+type Exclusions struct {
+	Ports []uint16
+	CIDRs []netip.Prefix
+}
+
+// settings are a pod's wishes about its sidecar.
+type settings struct {
+	inbound, outbound Exclusions
+	resources         corev1.ResourceRequirements
+}
+
+// What a sidecar gets without annotations: measured, an idle Envoy with its
+// agent takes about 80 MiB and a few milliseconds of CPU a second. There is no
+// CPU limit, because a throttled proxy is slow at the very time it is needed.
+const (
+	defaultCPU         = "50m"
+	defaultMemory      = "96Mi"
+	defaultMemoryLimit = "512Mi"
+)
+
+// maxConcurrency keeps a limit of a million cores from becoming a million threads.
+const maxConcurrency = 64
+
+func readSettings(pod *corev1.Pod) (settings, error) {
+	var s settings
+	var wrong [6]error
+	a := pod.Annotations
+	s.inbound.Ports, wrong[0] = ports(a, v1alpha1.AnnotationExcludeInboundPorts)
+	s.outbound.Ports, wrong[1] = ports(a, v1alpha1.AnnotationExcludeOutboundPorts)
+	s.inbound.CIDRs, wrong[2] = prefixes(a, v1alpha1.AnnotationExcludeInboundCIDRs)
+	s.outbound.CIDRs, wrong[3] = prefixes(a, v1alpha1.AnnotationExcludeOutboundCIDRs)
+	wrong[4] = s.readCPU(a)
+	wrong[5] = s.readMemory(a)
+	return s, errors.Join(wrong[:]...)
+}
+
+// InboundPorts reads which of a pod's ports are not intercepted. Wrong text
+// counts as none: the webhook refuses it before a pod can have it.
+func InboundPorts(annotations map[string]string) []uint16 {
+	out, _ := ports(annotations, v1alpha1.AnnotationExcludeInboundPorts)
+	return out
+}
+
+func ports(annotations map[string]string, name string) ([]uint16, error) {
+	var out []uint16
+	for _, text := range list(annotations[name]) {
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("annotation %s: %q is no port: write numbers from 1 to 65535, separated by commas", name, text)
+		}
+		out = append(out, uint16(n))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+func prefixes(annotations map[string]string, name string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list(annotations[name]) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Addr().Is4In6() {
+			return nil, fmt.Errorf("annotation %s: %q is no CIDR: write such as 10.0.0.0/8 or 10.1.2.3/32, separated by commas", name, text)
+		}
+		out = append(out, p.Masked())
+	}
+	slices.SortFunc(out, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return slices.Compact(out), nil
+}
+
+// list splits at commas. An annotation of blanks only has no entries, and a
+// comma too many makes an empty one, which its reader refuses.
+func list(text string) []string {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	parts := strings.Split(text, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}
+
+func (s *settings) readCPU(a map[string]string) error {
+	request, err := quantity(a, v1alpha1.AnnotationProxyCPU)
+	if err != nil {
+		return err
+	}
+	limit, err := quantity(a, v1alpha1.AnnotationProxyCPULimit)
+	if err != nil {
+		return err
+	}
+	if request == nil {
+		request = lesser(resource.MustParse(defaultCPU), limit)
+	}
+	if limit != nil && request.Cmp(*limit) > 0 {
+		return fmt.Errorf("annotation %s: %s is more than %s, %s", v1alpha1.AnnotationProxyCPU, request, v1alpha1.AnnotationProxyCPULimit, limit)
+	}
+	s.set(corev1.ResourceCPU, request, limit)
+	return nil
+}
+
+// readMemory knows a default limit, which gives way to a larger request.
+func (s *settings) readMemory(a map[string]string) error {
+	request, err := quantity(a, v1alpha1.AnnotationProxyMemory)
+	if err != nil {
+		return err
+	}
+	limit, err := quantity(a, v1alpha1.AnnotationProxyMemoryLimit)
+	if err != nil {
+		return err
+	}
+	given := limit != nil
+	if !given {
+		standard := resource.MustParse(defaultMemoryLimit)
+		limit = &standard
+	}
+	if request == nil {
+		request = lesser(resource.MustParse(defaultMemory), limit)
+	}
+	if request.Cmp(*limit) > 0 {
+		if given {
+			return fmt.Errorf("annotation %s: %s is more than %s, %s", v1alpha1.AnnotationProxyMemory, request, v1alpha1.AnnotationProxyMemoryLimit, limit)
+		}
+		limit = request
+	}
+	s.set(corev1.ResourceMemory, request, limit)
+	return nil
+}
+
+func (s *settings) set(name corev1.ResourceName, request, limit *resource.Quantity) {
+	if s.resources.Requests == nil {
+		s.resources = corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
+	}
+	s.resources.Requests[name] = *request
+	if limit != nil {
+		s.resources.Limits[name] = *limit
+	}
+}
+
+// lesser is the default, or the limit where that is lower.
+func lesser(standard resource.Quantity, limit *resource.Quantity) *resource.Quantity {
+	if limit != nil && limit.Cmp(standard) < 0 {
+		return limit
+	}
+	return &standard
+}
+
+// quantity reads an annotation; nil when it is not there.
+func quantity(annotations map[string]string, name string) (*resource.Quantity, error) {
+	text, has := annotations[name]
+	if !has {
+		return nil, nil
+	}
+	q, err := resource.ParseQuantity(text)
+	if err != nil || q.Sign() <= 0 {
+		return nil, fmt.Errorf("annotation %s: %q is no quantity above 0: write such as 250m or 1 for CPU, 128Mi for memory", name, text)
+	}
+	return &q, nil
+}
+
+// concurrency is how many threads of Envoy a CPU limit can keep busy. Without a
+// limit it is two: one for each core of a large node would cost every idle
+// sidecar its memory and spread its connection pools thin.
+func (s settings) concurrency() int64 {
+	limit, has := s.resources.Limits[corev1.ResourceCPU]
+	if !has {
+		return 2
+	}
+	return min(limit.Value(), maxConcurrency) // Value rounds up.
+}
