@@ -11,14 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/crossfade-dev/crossfade/proxy/intercept"
 	"github.com/crossfade-dev/crossfade/proxy/probe"
-)
-
-// Ports of the sidecar; probe.Port is the fourth.
-const (
-	outboundPort = 15001
-	inboundPort  = 15006
-	statsPort    = 15090
 )
 
 // Volumes and where they are mounted.
@@ -84,10 +78,10 @@ func withoutAPIToken() corev1.VolumeMount {
 // file's, and NET_ADMIN, which is what writing the rules takes.
 func initContainer(o Options, s settings) corev1.Container {
 	args := []string{"init"}
-	args = appendList(args, "--exclude-inbound-ports", s.inbound.Ports, portText)
-	args = appendList(args, "--exclude-outbound-ports", s.outbound.Ports, portText)
-	args = appendList(args, "--exclude-inbound-cidrs", s.inbound.CIDRs, netip.Prefix.String)
-	args = appendList(args, "--exclude-outbound-cidrs", s.outbound.CIDRs, netip.Prefix.String)
+	args = appendList(args, "--exclude-inbound-ports", s.excluded.InboundPorts, portText)
+	args = appendList(args, "--exclude-outbound-ports", s.excluded.OutboundPorts, portText)
+	args = appendList(args, "--exclude-inbound-cidrs", s.excluded.InboundCIDRs, netip.Prefix.String)
+	args = appendList(args, "--exclude-outbound-cidrs", s.excluded.OutboundCIDRs, netip.Prefix.String)
 	return corev1.Container{
 		Name: InitContainer, Image: o.Image, ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
 		// The same as the proxy's: it ends before the proxy starts, so it costs
@@ -128,7 +122,7 @@ func proxyContainer(o Options, s settings, table probe.Table) (corev1.Container,
 	always := corev1.ContainerRestartPolicyAlways
 	ready := func(period, failures, timeout int32) *corev1.Probe {
 		return &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(probe.Port), Scheme: corev1.URISchemeHTTP}},
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(intercept.ReadyPort), Scheme: corev1.URISchemeHTTP}},
 			PeriodSeconds: period, FailureThreshold: failures, SuccessThreshold: 1, TimeoutSeconds: timeout,
 		}
 	}
@@ -145,8 +139,8 @@ func proxyContainer(o Options, s settings, table probe.Table) (corev1.Container,
 		},
 		Env: []corev1.EnvVar{fromPod("POD_NAME", "metadata.name"), fromPod("POD_NAMESPACE", "metadata.namespace"), fromPod("POD_IP", "status.podIP")},
 		Ports: []corev1.ContainerPort{
-			{Name: "crossfade-ready", ContainerPort: probe.Port, Protocol: corev1.ProtocolTCP},
-			{Name: "crossfade-stats", ContainerPort: statsPort, Protocol: corev1.ProtocolTCP},
+			{Name: "crossfade-ready", ContainerPort: intercept.ReadyPort, Protocol: corev1.ProtocolTCP},
+			{Name: "crossfade-stats", ContainerPort: intercept.StatsPort, Protocol: corev1.ProtocolTCP},
 		},
 		// The pod's next containers wait for the startup probe: as long as the
 		// controller is away no new pod can do without what only it knows.
@@ -159,7 +153,7 @@ func proxyContainer(o Options, s settings, table probe.Table) (corev1.Container,
 			{Name: volumeTmp, MountPath: "/tmp"},
 			withoutAPIToken(),
 		},
-		SecurityContext: security(UID),
+		SecurityContext: security(intercept.UID),
 	}
 	return c, setProbes(&c, table)
 }

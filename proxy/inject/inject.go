@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy/intercept"
 	"github.com/crossfade-dev/crossfade/proxy/probe"
 )
 
@@ -37,10 +38,6 @@ const (
 	InitContainer  = "crossfade-init"
 	ProxyContainer = "crossfade-proxy"
 )
-
-// UID is the user, and the group, that the proxy runs as. By it interception
-// tells the proxy's own connections from the application's.
-const UID = 1337
 
 // Inject returns the pod with a sidecar, or the pod itself, and why. The pod
 // needs its namespace; the labels are that namespace's. The argument is never
@@ -136,7 +133,7 @@ func annotate(pod *corev1.Pod, o Options) error {
 	}
 	pod.Annotations[v1alpha1.AnnotationInjected] = string(value)
 	scrape := map[string]string{
-		"prometheus.io/scrape": "true", "prometheus.io/port": fmt.Sprint(statsPort), "prometheus.io/path": "/stats/prometheus",
+		"prometheus.io/scrape": "true", "prometheus.io/port": fmt.Sprint(intercept.StatsPort), "prometheus.io/path": "/stats/prometheus",
 	}
 	for key := range scrape {
 		// Who has his own metrics scraped by these annotations goes on having them.
@@ -167,7 +164,9 @@ func checkConflicts(pod *corev1.Pod) error {
 }
 
 // proxyPorts are what the sidecar listens on in the pod's network namespace.
-var proxyPorts = map[int32]bool{outboundPort: true, inboundPort: true, probe.Port: true, statsPort: true}
+var proxyPorts = map[int32]bool{
+	intercept.OutboundPort: true, intercept.InboundPort: true, intercept.ReadyPort: true, intercept.StatsPort: true,
+}
 
 func checkContainer(pod *corev1.Pod, c *corev1.Container) error {
 	for _, p := range c.Ports {
@@ -185,8 +184,8 @@ func checkContainer(pod *corev1.Pod, c *corev1.Container) error {
 	if group != nil && group.RunAsGroup != nil {
 		user.RunAsGroup = group.RunAsGroup
 	}
-	if is(user.RunAsUser, UID) || is(user.RunAsGroup, UID) {
-		return fmt.Errorf("container %s runs as user or group %d, which is the sidecar's: its connections would bypass the mesh; use another", c.Name, UID)
+	if is(user.RunAsUser, intercept.UID) || is(user.RunAsGroup, intercept.UID) {
+		return fmt.Errorf("container %s runs as user or group %d, which is the sidecar's: its connections would bypass the mesh; use another", c.Name, intercept.UID)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy/intercept"
 	"github.com/crossfade-dev/crossfade/proxy/probe"
 )
 
@@ -133,10 +134,10 @@ func TestRefused(t *testing.T) {
 		"volume name":    {"", func(p *corev1.Pod) { p.Spec.Volumes = []corev1.Volume{{Name: volumeTLS}} }, "the volume name crossfade-tls is the sidecar's"},
 		"port taken":     {"only one can listen", func(p *corev1.Pod) { p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 15021}} }, "container app: port 15021 is the sidecar's"},
 		"user": {"its traffic would bypass the mesh", func(p *corev1.Pod) {
-			p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: number(UID)}
+			p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: number(intercept.UID)}
 		}, "container app runs as user or group 1337"},
 		"group of the pod": {"also by gid", func(p *corev1.Pod) {
-			p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsGroup: number(UID)}
+			p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsGroup: number(intercept.UID)}
 		}, "container app runs as user or group 1337"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +155,7 @@ func TestAllowed(t *testing.T) {
 			p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 15021, Protocol: corev1.ProtocolUDP}}
 		},
 		"the container overrides the pod's": func(p *corev1.Pod) {
-			u, v := int64(UID), int64(1000)
+			u, v := int64(intercept.UID), int64(1000)
 			p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &u}
 			p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: &v}
 		},
@@ -294,8 +295,8 @@ func FuzzAnnotations(f *testing.F) {
 		if n := s.concurrency(); n < 1 || n > maxConcurrency {
 			t.Errorf("concurrency %d", n)
 		}
-		if len(s.inbound.Ports) > math.MaxUint16 {
-			t.Errorf("%d ports", len(s.inbound.Ports))
+		if len(s.excluded.InboundPorts) > math.MaxUint16 {
+			t.Errorf("%d ports", len(s.excluded.InboundPorts))
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/crossfade-dev/crossfade/proxy/intercept"
 	"github.com/crossfade-dev/crossfade/proxy/probe"
 )
 
@@ -82,7 +83,7 @@ func (r rewriter) hook(kind probe.Kind, h *corev1.LifecycleHandler) {
 func (r rewriter) keep(kind probe.Kind, get *corev1.HTTPGetAction) bool {
 	key := probe.Key(r.container.Name, kind)
 	original, known := r.known[key]
-	if !known || get.Path != probe.Path+key || get.Port.IntValue() != probe.Port {
+	if !known || get.Path != probe.Path+key || get.Port.IntValue() != intercept.ReadyPort {
 		return false
 	}
 	r.table[key] = original
@@ -132,7 +133,7 @@ func (r rewriter) port(p intstr.IntOrString) (int32, bool) {
 }
 
 func toAgent(key string) *corev1.HTTPGetAction {
-	return &corev1.HTTPGetAction{Path: probe.Path + key, Port: intstr.FromInt32(probe.Port), Scheme: corev1.URISchemeHTTP}
+	return &corev1.HTTPGetAction{Path: probe.Path + key, Port: intstr.FromInt32(intercept.ReadyPort), Scheme: corev1.URISchemeHTTP}
 }
 
 // setProbes hands the originals to the agent. Without any the variable is left

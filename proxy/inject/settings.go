@@ -1,30 +1,20 @@
 package inject
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
-	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy/intercept"
 )
-
-// Exclusions are what is not intercepted. Both lists are sorted.
-type Exclusions struct {
-	Ports []uint16
-	CIDRs []netip.Prefix
-}
 
 // settings are a pod's wishes about its sidecar.
 type settings struct {
-	inbound, outbound Exclusions
-	resources         corev1.ResourceRequirements
+	excluded  intercept.Exclusions
+	resources corev1.ResourceRequirements
 }
 
 // What a sidecar gets without annotations: measured, an idle Envoy with its
@@ -43,10 +33,10 @@ func readSettings(pod *corev1.Pod) (settings, error) {
 	var s settings
 	var wrong [6]error
 	a := pod.Annotations
-	s.inbound.Ports, wrong[0] = ports(a, v1alpha1.AnnotationExcludeInboundPorts)
-	s.outbound.Ports, wrong[1] = ports(a, v1alpha1.AnnotationExcludeOutboundPorts)
-	s.inbound.CIDRs, wrong[2] = prefixes(a, v1alpha1.AnnotationExcludeInboundCIDRs)
-	s.outbound.CIDRs, wrong[3] = prefixes(a, v1alpha1.AnnotationExcludeOutboundCIDRs)
+	s.excluded.InboundPorts, wrong[0] = read(a, v1alpha1.AnnotationExcludeInboundPorts, intercept.ParsePorts)
+	s.excluded.OutboundPorts, wrong[1] = read(a, v1alpha1.AnnotationExcludeOutboundPorts, intercept.ParsePorts)
+	s.excluded.InboundCIDRs, wrong[2] = read(a, v1alpha1.AnnotationExcludeInboundCIDRs, intercept.ParseCIDRs)
+	s.excluded.OutboundCIDRs, wrong[3] = read(a, v1alpha1.AnnotationExcludeOutboundCIDRs, intercept.ParseCIDRs)
 	wrong[4] = s.readCPU(a)
 	wrong[5] = s.readMemory(a)
 	return s, errors.Join(wrong[:]...)
@@ -55,49 +45,16 @@ func readSettings(pod *corev1.Pod) (settings, error) {
 // InboundPorts reads which of a pod's ports are not intercepted. Wrong text
 // counts as none: the webhook refuses it before a pod can have it.
 func InboundPorts(annotations map[string]string) []uint16 {
-	out, _ := ports(annotations, v1alpha1.AnnotationExcludeInboundPorts)
+	out, _ := intercept.ParsePorts(annotations[v1alpha1.AnnotationExcludeInboundPorts])
 	return out
 }
 
-func ports(annotations map[string]string, name string) ([]uint16, error) {
-	var out []uint16
-	for _, text := range list(annotations[name]) {
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
-			return nil, fmt.Errorf("annotation %s: %q is no port: write numbers from 1 to 65535, separated by commas", name, text)
-		}
-		out = append(out, uint16(n))
+func read[T any](annotations map[string]string, name string, parse func(string) ([]T, error)) ([]T, error) {
+	out, err := parse(annotations[name])
+	if err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", name, err)
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-func prefixes(annotations map[string]string, name string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, text := range list(annotations[name]) {
-		p, err := netip.ParsePrefix(text)
-		if err != nil || p.Addr().Is4In6() {
-			return nil, fmt.Errorf("annotation %s: %q is no CIDR: write such as 10.0.0.0/8 or 10.1.2.3/32, separated by commas", name, text)
-		}
-		out = append(out, p.Masked())
-	}
-	slices.SortFunc(out, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
-	return slices.Compact(out), nil
-}
-
-// list splits at commas. An annotation of blanks only has no entries, and a
-// comma too many makes an empty one, which its reader refuses.
-func list(text string) []string {
-	if strings.TrimSpace(text) == "" {
-		return nil
-	}
-	parts := strings.Split(text, ",")
-	for i := range parts {
-		parts[i] = strings.TrimSpace(parts[i])
-	}
-	return parts
+	return out, nil
 }
 
 func (s *settings) readCPU(a map[string]string) error {

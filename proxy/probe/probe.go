@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// Port is where the agent answers the kubelet. It is never intercepted.
-	Port = 15021
 	// Path is what the paths of rewritten probes begin with; the key in the Table
 	// follows.
 	Path = "/probe/"
