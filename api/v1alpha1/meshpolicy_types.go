@@ -136,6 +136,8 @@ type TimeoutPolicy struct {
 // RetryPolicy says which failed requests are tried again. It replaces the mesh's
 // default: two more tries on connect-failure, refused-stream and
 // reset-before-request.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.on) || !has(self.__true__)",message="on is there twice, with and without quotes: remove one of them"
 type RetryPolicy struct {
 	// attempts is how often a request is tried again; 0 turns retries off, the mesh's
 	// own too.
@@ -155,14 +157,23 @@ type RetryPolicy struct {
 	// reset-before-request are failures that no pod can have acted on, and hold for all
 	// requests. reset, 5xx and status codes in quotes ("503") hold only for methods that
 	// are idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE.
+	// Without it, the first three.
 	// +optional
 	// +listType=set
-	// +kubebuilder:default={"connect-failure", "refused-stream", "reset-before-request"}
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=32
 	// +kubebuilder:validation:items:XValidation:rule="self in ['connect-failure', 'refused-stream', 'reset-before-request', 'reset', '5xx'] || self.matches('^[45][0-9][0-9]$')",message="must be connect-failure, refused-stream, reset-before-request, reset, 5xx, or a status code from \"400\" to \"599\" in quotes"
 	On []string `json:"on,omitempty"`
+	// "true" is on: YAML as kubectl reads it takes the key on without quotes for that
+	// word. It means the same, so that both ways of writing it work.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:XValidation:rule="self in ['connect-failure', 'refused-stream', 'reset-before-request', 'reset', '5xx'] || self.matches('^[45][0-9][0-9]$')",message="must be connect-failure, refused-stream, reset-before-request, reset, 5xx, or a status code from \"400\" to \"599\" in quotes"
+	OnUnquoted []string `json:"true,omitempty"`
 	// budgetPercent limits the tries under way at one time, for each proxy and each
 	// revision, to this share of its requests; three are always permitted. Without it
 	// there is no limit.
@@ -171,6 +182,13 @@ type RetryPolicy struct {
 	// +kubebuilder:validation:Maximum=100
 	BudgetPercent *int32 `json:"budgetPercent,omitempty"`
 }
+
+// What a request is tried again on that no pod can have acted on.
+const (
+	RetryConnectFailure     = "connect-failure"
+	RetryRefusedStream      = "refused-stream"
+	RetryResetBeforeRequest = "reset-before-request"
+)
 
 // CircuitBreakerPolicy limits what each proxy has open towards each revision of a
 // Service.
@@ -260,7 +278,7 @@ type AccessRule struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=16
 	From []AccessSource `json:"from,omitempty"`
 	// methods are of HTTP. A rule with methods never fits a TCP connection.
 	// +optional
@@ -276,9 +294,9 @@ type AccessRule struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^/[^*?#]*[*]?$')",message="must begin with / and may have one * at its end, such as /healthz or /api/*; the query cannot be matched"
-	// +kubebuilder:validation:items:XValidation:rule="!self.contains('//') && !self.matches('/[.][.]?(/|$)') && !self.matches('[^!-~]') && !self.contains('%') && !self.contains('\\\\')",message="could never fit, because paths are normalised before they are compared: write it without '//', '/./', '/../', '%', '\\' and characters outside of ASCII"
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches('//|/[.][.]?(/|$)|[^]!-$&-[^-~]')",message="could never fit, because paths are normalised before they are compared: write it without '//', '/./', '/../', '%', '\\' and characters outside of ASCII"
 	Paths []string `json:"paths,omitempty"`
 	// ports are those that the pods listen on, not those of the Service.
 	// +optional
@@ -296,17 +314,17 @@ type AccessSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="must be the name of a namespace: lower-case letters, digits and '-'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be the name of a namespace: lower-case letters, digits and '-'"
 	Namespace string `json:"namespace"`
 	// serviceAccounts are those of the callers' pods. Without it all of the namespace
 	// fit.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:items:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="must be the name of a ServiceAccount: lower-case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the name of a ServiceAccount: lower-case letters, digits, '-' and '.'"
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 }
 

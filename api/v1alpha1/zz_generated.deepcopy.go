@@ -545,6 +545,11 @@ func (in *RetryPolicy) DeepCopyInto(out *RetryPolicy) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.OnUnquoted != nil {
+		in, out := &in.OnUnquoted, &out.OnUnquoted
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.BudgetPercent != nil {
 		in, out := &in.BudgetPercent, &out.BudgetPercent
 		*out = new(int32)
