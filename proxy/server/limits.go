@@ -13,6 +13,10 @@ const (
 	pingTimeout = 10 * time.Second
 	// maxRequest bounds a request. Who reconnects with thousands of resources lists them all.
 	maxRequest = 64 << 20
+	// maxStreams bounds what one connection may open. A proxy needs one, and a second one while it moves.
+	maxStreams = 8
+	// handshakeTimeout is how long a connection may take until it has shown a certificate and begun to speak HTTP/2.
+	handshakeTimeout = 10 * time.Second
 )
 
 // GRPCOptions are the options that the gRPC server should have. A connection older than maxAge, less or more by up to a
@@ -28,5 +32,7 @@ func GRPCOptions(maxAge time.Duration) []grpc.ServerOption {
 		// Envoy pings every 30 s as well; a server closes the connections of those who ping more often than it permits.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingTimeout, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -25,6 +26,10 @@ type Options struct {
 	Logger logr.Logger
 	// Now is the clock; required.
 	Now func() time.Time
+	// Admit says whether whoever has opened a stream may be the proxy that it says it is; ctx is the stream's, with what is
+	// known of the peer. An error refuses the stream, and the proxy sees its text. Without it everybody is admitted, which
+	// only tests may do.
+	Admit func(ctx context.Context, node *corev3.Node) error
 	// ViewOf says which snapshot a proxy gets; required. An error refuses the stream, and the proxy sees its text.
 	ViewOf func(*corev3.Node) (view string, err error)
 	// StreamsPerSecond is how many new streams are taken per second, with a burst of as many; 100 by default. The others are
@@ -129,16 +134,16 @@ func (s *Server) Rejections() uint64 {
 
 // StreamAggregatedResources serves one stream of state-of-the-world ADS.
 func (s *Server) StreamAggregatedResources(g discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return s.serve(g.Context().Done(), sotwWire{g})
+	return s.serve(g.Context(), sotwWire{g})
 }
 
 // DeltaAggregatedResources serves one stream of incremental ADS.
 func (s *Server) DeltaAggregatedResources(g discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return s.serve(g.Context().Done(), deltaWire{g})
+	return s.serve(g.Context(), deltaWire{g})
 }
 
 // serve runs one stream until it ends.
-func (s *Server) serve(done <-chan struct{}, w wire) error {
+func (s *Server) serve(ctx context.Context, w wire) error {
 	if !s.limiter.AllowN(s.options.Now(), 1) {
 		return status.Error(codes.ResourceExhausted, "too many new streams, come back in a second")
 	}
@@ -147,6 +152,11 @@ func (s *Server) serve(done <-chan struct{}, w wire) error {
 		return err
 	}
 	node := first.GetNode()
+	if s.options.Admit != nil {
+		if err := s.options.Admit(ctx, node); err != nil {
+			return status.Error(codes.PermissionDenied, err.Error())
+		}
+	}
 	viewName, err := s.options.ViewOf(node)
 	if err != nil {
 		return status.Error(codes.PermissionDenied, err.Error())
@@ -158,7 +168,7 @@ func (s *Server) serve(done <-chan struct{}, w wire) error {
 	defer s.disconnect(c)
 	go c.receive(first)
 	select {
-	case <-done:
+	case <-ctx.Done():
 		return status.Error(codes.Canceled, "the proxy left")
 	case err := <-c.failed:
 		if errors.Is(err, io.EOF) {
