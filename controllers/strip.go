@@ -106,6 +106,9 @@ func stripPod(obj any) (any, error) {
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIP: pod.Status.PodIP, PodIPs: pod.Status.PodIPs},
 	}
+	if excluded, has := pod.Annotations[v1alpha1.AnnotationExcludeInboundPorts]; has {
+		out.Annotations = map[string]string{v1alpha1.AnnotationExcludeInboundPorts: excluded}
+	}
 	for _, c := range pod.Spec.Containers {
 		if len(c.Ports) > 0 {
 			out.Spec.Containers = append(out.Spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports})

@@ -17,8 +17,9 @@ import (
 type Input struct {
 	Rollouts []*v1alpha1.Rollout
 	Services []*corev1.Service
-	// Pods may be stripped down to namespace, name, labels, deletionTimestamp, the
-	// ports of containers (and restartPolicy of init containers), status.podIP,
+	// Pods may be stripped down to namespace, name, labels, the annotation
+	// crossfade.dev/exclude-inbound-ports, deletionTimestamp, the ports of containers
+	// (and restartPolicy of init containers), status.phase, status.podIP,
 	// status.podIPs and the condition Ready.
 	Pods []*corev1.Pod
 	// Namespaces are needed for their labels, by which listeners may select routes.
@@ -39,6 +40,9 @@ type Options struct {
 	// Ports are those that the gateway's Service forwards, each to BindPort of it;
 	// a listener on another port could never be reached. None means port 80 only.
 	Ports []int32
+	// TrustDomain is the part of all identities that they have in common. Where it is
+	// empty there is no mesh: nothing is encrypted, and no sidecar is served.
+	TrustDomain string
 }
 
 // The names that Crossfade is installed with.
@@ -60,6 +64,8 @@ func DefaultOptions() Options {
 // there is no clock here, and only the writer knows what was written before.
 type Output struct {
 	Config ir.Config
+	// Sidecars has the shape (see ir.Sidecar) of each pod that has a sidecar.
+	Sidecars map[types.NamespacedName]string
 	// Effective says for every Rollout with a record what is rendered for it.
 	Effective map[types.NamespacedName]Effective
 	// GatewayClasses has the conditions of each class that is ours, by name.
@@ -95,8 +101,16 @@ type Effective struct {
 func Build(in Input) Output {
 	services := renderServices(in)
 	gateways, statuses := renderGateways(in)
+	sidecars, shapes := renderSidecars(in)
 	return Output{
-		Config:         ir.Config{Services: services.rendered, Gateways: gateways},
+		Config: ir.Config{
+			TrustDomain: in.Options.TrustDomain,
+			IPv6:        hasIPv6(in.Services),
+			Services:    services.rendered,
+			Gateways:    gateways,
+			Sidecars:    sidecars,
+		},
+		Sidecars:       shapes,
 		Effective:      services.effective,
 		GatewayClasses: statuses.classes,
 		Gateways:       statuses.gateways,

@@ -45,9 +45,11 @@ func TestGoldens(t *testing.T) {
 					t.Errorf("Check found problems in view %s: %v", view, problems)
 				}
 			}
-			compare(t, filepath.Join(dir, "ir.yaml"), toYAML(t, map[string]any{
-				"config": out.Config, "effective": byName(out.Effective),
-			}))
+			rendered := map[string]any{"config": out.Config, "effective": byName(out.Effective)}
+			if len(out.Sidecars) > 0 {
+				rendered["shapes"] = byName(out.Sidecars)
+			}
+			compare(t, filepath.Join(dir, "ir.yaml"), toYAML(t, rendered))
 			compare(t, filepath.Join(dir, "status.yaml"), toYAML(t, told(out)))
 			compare(t, filepath.Join(dir, "envoy.yaml"), toYAML(t, readable(t, world)))
 		})
@@ -90,6 +92,8 @@ func readObjects(t *testing.T, file string) proxy.Input {
 	return parseObjects(t, file, content)
 }
 
+// parseObjects reads manifests. One namespace with the mesh's label among them turns
+// the mesh on.
 func parseObjects(t testing.TB, file string, content []byte) proxy.Input {
 	t.Helper()
 	in := proxy.Input{Options: proxy.DefaultOptions()}
@@ -97,6 +101,11 @@ func parseObjects(t testing.TB, file string, content []byte) proxy.Input {
 	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
+			for _, namespace := range in.Namespaces {
+				if namespace.Labels[v1alpha1.LabelInjection] == v1alpha1.InjectionEnabled {
+					in.Options.TrustDomain = "cluster.local"
+				}
+			}
 			return in
 		}
 		if err != nil {
@@ -178,10 +187,20 @@ func message(t *testing.T, r *xds.Resource) any {
 	if err := json.Unmarshal(raw, &content); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Splits) == 0 {
+	if len(r.Splits)+len(r.Clusters) == 0 {
 		return content
 	}
-	return map[string]any{"message": content, "splits": r.Splits, "references": r.References}
+	beside := map[string]any{"message": content}
+	if len(r.Splits) > 0 {
+		beside["splits"] = r.Splits
+	}
+	if len(r.References) > 0 {
+		beside["references"] = r.References
+	}
+	if len(r.Clusters) > 0 {
+		beside["clusters"] = r.Clusters
+	}
+	return beside
 }
 
 func compare(t *testing.T, file string, got []byte) {

@@ -23,9 +23,9 @@ type label struct{ key, value string }
 // holds a list of pods for each label that some selector asks for.
 type podIndex map[string]map[label][]*corev1.Pod
 
-// newPodIndex indexes the pods that can take requests by the labels of the
-// selectors; find answers for no others.
-func newPodIndex(pods []*corev1.Pod, selectors []podSelector) podIndex {
+// newPodIndex indexes the pods that are wanted by the labels of the selectors; find
+// answers for no others.
+func newPodIndex(pods []*corev1.Pod, selectors []podSelector, wanted func(*corev1.Pod) bool) podIndex {
 	index := podIndex{}
 	for _, s := range selectors {
 		byLabel := index[s.namespace]
@@ -39,7 +39,7 @@ func newPodIndex(pods []*corev1.Pod, selectors []podSelector) podIndex {
 	}
 	for _, pod := range pods {
 		byLabel := index[pod.Namespace]
-		if byLabel == nil || !serves(pod) {
+		if byLabel == nil || !wanted(pod) {
 			continue
 		}
 		for key, value := range pod.Labels {
@@ -117,6 +117,15 @@ func serves(pod *corev1.Pod) bool {
 	return false
 }
 
+// hasAddress says whether a pod runs at an address, ready or not.
+func hasAddress(pod *corev1.Pod) bool { return pod.Status.PodIP != "" && !isOver(pod) }
+
+// isOver says whether a pod has run to its end, as that of a Job does; another one
+// may have its address by now.
+func isOver(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
 // endpointsOf are the addresses of the pods for one port of a Service. A pod that
 // lacks a named port is no endpoint of it.
 func endpointsOf(pods []*corev1.Pod, service *corev1.Service, port corev1.ServicePort) []ir.Endpoint {
@@ -125,7 +134,7 @@ func endpointsOf(pods []*corev1.Pod, service *corev1.Service, port corev1.Servic
 		ip := addressOf(pod, service.Spec.IPFamilies)
 		number := targetPort(pod, port)
 		if ip != "" && number != 0 {
-			endpoints = append(endpoints, ir.Endpoint{IP: ip, Port: number})
+			endpoints = append(endpoints, ir.Endpoint{IP: ip, Port: number, Meshed: isMeshed(pod, number)})
 		}
 	}
 	slices.SortFunc(endpoints, func(a, b ir.Endpoint) int {

@@ -46,7 +46,7 @@ func TestFindPods(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			index := newPodIndex(append(pods, without), []podSelector{tc.selector})
+			index := newPodIndex(append(pods, without), []podSelector{tc.selector}, serves)
 			var got []string
 			for _, p := range index.find(tc.selector) {
 				got = append(got, p.Name)

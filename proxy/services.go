@@ -41,7 +41,7 @@ func renderServices(in Input) renderedServices {
 		}
 	}
 	var list []delivered
-	var selectors []podSelector
+	var selectors, direct []podSelector
 	for _, service := range sorted(in.Services) {
 		if !selectsPods(service) {
 			continue
@@ -49,8 +49,11 @@ func renderServices(in Input) renderedServices {
 		d := deliver(service, lookedAfter(service, rollouts))
 		list = append(list, d)
 		selectors = append(selectors, d.selectors...)
+		if isHeadless(service) {
+			direct = append(direct, d.all())
+		}
 	}
-	pods := newPodIndex(in.Pods, selectors)
+	pods := podIndexes{ready: newPodIndex(in.Pods, selectors, serves), addressed: newPodIndex(in.Pods, direct, hasAddress)}
 	for _, d := range list {
 		rendered := d.render(pods)
 		out.rendered = append(out.rendered, rendered)
@@ -131,19 +134,34 @@ func deliver(service *corev1.Service, rollout *v1alpha1.Rollout) delivered {
 	return d
 }
 
+// all selects the pods of all revisions.
+func (d delivered) all() podSelector {
+	return podSelector{namespace: d.service.Namespace, labels: d.selectors[0].labels}
+}
+
+// podIndexes are the pods that take requests, and, for headless Services, those that
+// have an address.
+type podIndexes struct{ ready, addressed podIndex }
+
 // render returns the Service for the proxies.
-func (d delivered) render(index podIndex) ir.Service {
+func (d delivered) render(index podIndexes) ir.Service {
 	out := ir.Service{
 		ServiceKey:  ir.ServiceKey{Namespace: d.service.Namespace, Name: d.service.Name},
 		PerRevision: d.rollout != nil,
 		Total:       1,
+		ClusterIPs:  clusterIPs(d.service),
+		Headless:    isHeadless(d.service),
 	}
 	if out.PerRevision {
 		out.Total = d.split.total
 	}
 	pods := map[string][]*corev1.Pod{}
 	for _, selector := range d.selectors {
-		pods[selector.revision] = index.find(selector)
+		pods[selector.revision] = index.ready.find(selector)
+	}
+	var addressed []*corev1.Pod
+	if out.Headless {
+		addressed = index.addressed.find(d.all())
 	}
 	for _, port := range httpPorts(d.service) {
 		rendered := ir.Port{Number: uint32(port.Port), Name: port.Name, Protocol: protocolOf(port)}
@@ -153,6 +171,7 @@ func (d delivered) render(index podIndex) ir.Service {
 			endpoints := endpointsOf(pods[""], d.service, port)
 			rendered.Revisions = []ir.Revision{{Name: ir.Whole, Weight: out.Total, Endpoints: endpoints}}
 		}
+		rendered.Pods = endpointsOf(addressed, d.service, port)
 		out.Ports = append(out.Ports, rendered)
 	}
 	return out
@@ -220,25 +239,3 @@ func httpPorts(service *corev1.Service) []corev1.ServicePort {
 	return ports
 }
 
-// protocolOf is what the pods speak on a port: the appProtocol says it, or else the
-// port's name. HTTP/2 must be declared, as a cleartext server cannot be asked.
-func protocolOf(port corev1.ServicePort) ir.Protocol {
-	if port.AppProtocol != nil {
-		switch strings.ToLower(*port.AppProtocol) {
-		case "kubernetes.io/h2c", "h2c", "http2", "grpc":
-			return ir.HTTP2
-		default:
-			return ir.HTTP1
-		}
-	}
-	name, rest, _ := strings.Cut(port.Name, "-")
-	rest, _, _ = strings.Cut(rest, "-")
-	switch {
-	case name == "grpc" && rest == "web": // gRPC-Web was made for HTTP/1.1.
-		return ir.HTTP1
-	case name == "grpc", name == "http2", name == "h2c":
-		return ir.HTTP2
-	default:
-		return ir.HTTP1
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -26,9 +27,10 @@ import (
 // must accept it, and to the validators of its API.
 func TestGoldensAreValid(t *testing.T) {
 	program := findEnvoy(t)
+	identities := xds.Options{TLSDir: newAuthority(t).write(t, "spiffe://cluster.local/ns/shop/sa/web")}
 	for _, dir := range cases(t) {
 		out := proxy.Build(readObjects(t, filepath.Join(dir, "objects.yaml")))
-		for view, snapshot := range xds.Translate(nil, out.Config).Snapshots {
+		for view, snapshot := range identities.Translate(nil, out.Config).Snapshots {
 			t.Run(filepath.Base(dir)+"/"+view, func(t *testing.T) {
 				validate(t, program, snapshot)
 			})
@@ -103,16 +105,18 @@ func static(t *testing.T, s *xds.Snapshot, mutate func(*routev3.RouteConfigurati
 	for _, name := range sortedKeys(s.Clusters) {
 		cluster, endpoints := &clusterv3.Cluster{}, &endpointv3.ClusterLoadAssignment{}
 		unmarshal(t, s.Clusters[name], cluster)
-		unmarshal(t, s.Endpoints[name], endpoints)
-		cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-		cluster.EdsClusterConfig, cluster.LoadAssignment = nil, endpoints
+		if !s.Clusters[name].Direct {
+			unmarshal(t, s.Endpoints[name], endpoints)
+			cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+			cluster.EdsClusterConfig, cluster.LoadAssignment = nil, endpoints
+		}
 		bootstrap.StaticResources.Clusters = append(bootstrap.StaticResources.Clusters, cluster)
 	}
 	for i, name := range sortedKeys(s.Listeners) {
 		listener := &listenerv3.Listener{}
 		unmarshal(t, s.Listeners[name], listener)
 		inline(t, s, listener, mutate)
-		listener.Address = loopback(uint32(i + 1))
+		listener.Address, listener.AdditionalAddresses = loopback(uint32(i+1)), nil
 		bootstrap.StaticResources.Listeners = append(bootstrap.StaticResources.Listeners, listener)
 	}
 	return bootstrap
@@ -128,22 +132,35 @@ func loopback(port uint32) *corev3.Address {
 // for gRPC clients.
 func inline(t *testing.T, s *xds.Snapshot, listener *listenerv3.Listener, mutate func(*routev3.RouteConfiguration)) {
 	t.Helper()
-	manager := &hcmv3.HttpConnectionManager{}
 	if api := listener.GetApiListener().GetApiListener(); api != nil {
-		if err := api.UnmarshalTo(manager); err != nil {
-			t.Fatal(err)
-		}
 		listener.ApiListener = nil
 		listener.FilterChains = []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
-			Name: "envoy.filters.network.http_connection_manager",
+			Name: "envoy.filters.network.http_connection_manager", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: api},
 		}}}}
 	}
-	filter := listener.GetFilterChains()[0].GetFilters()[0]
-	if config := filter.GetTypedConfig(); config != nil {
-		if err := config.UnmarshalTo(manager); err != nil {
-			t.Fatal(err)
+	for _, chain := range append(slices.Clone(listener.GetFilterChains()), listener.GetDefaultFilterChain()) {
+		for _, filter := range chain.GetFilters() {
+			manager := &hcmv3.HttpConnectionManager{}
+			if !filter.GetTypedConfig().MessageIs(manager) {
+				continue
+			}
+			if err := filter.GetTypedConfig().UnmarshalTo(manager); err != nil {
+				t.Fatal(err)
+			}
+			if manager.GetRds() != nil {
+				inlineRoutes(t, s, manager, mutate)
+			}
+			config, err := anypb.New(manager)
+			if err != nil {
+				t.Fatal(err)
+			}
+			filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: config}
 		}
 	}
+}
+
+func inlineRoutes(t *testing.T, s *xds.Snapshot, manager *hcmv3.HttpConnectionManager, mutate func(*routev3.RouteConfiguration)) {
+	t.Helper()
 	routes := &routev3.RouteConfiguration{}
 	unmarshal(t, s.Routes[manager.GetRds().GetRouteConfigName()], routes)
 	if mutate != nil {
@@ -152,11 +169,6 @@ func inline(t *testing.T, s *xds.Snapshot, listener *listenerv3.Listener, mutate
 	// Here, where all clusters are at hand, every reference must be right.
 	routes.ValidateClusters = nil
 	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes}
-	config, err := anypb.New(manager)
-	if err != nil {
-		t.Fatal(err)
-	}
-	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: config}
 }
 
 func unmarshal(t *testing.T, r *xds.Resource, into proto.Message) {

@@ -7,13 +7,14 @@ import "slices"
 // Services cost about as much as reading them.
 func (s Service) Equal(o Service) bool {
 	return s.ServiceKey == o.ServiceKey && s.PerRevision == o.PerRevision && s.Total == o.Total &&
-		slices.EqualFunc(s.Ports, o.Ports, Port.Equal)
+		s.Headless == o.Headless && slices.Equal(s.ClusterIPs, o.ClusterIPs) &&
+		s.Policy.Equal(o.Policy) && slices.EqualFunc(s.Ports, o.Ports, Port.Equal)
 }
 
 // Equal says whether two ports give the same configuration.
 func (p Port) Equal(o Port) bool {
 	return p.Number == o.Number && p.Name == o.Name && p.Protocol == o.Protocol &&
-		slices.EqualFunc(p.Revisions, o.Revisions, Revision.Equal)
+		slices.EqualFunc(p.Revisions, o.Revisions, Revision.Equal) && slices.Equal(p.Pods, o.Pods)
 }
 
 // Equal says whether two revisions have the same weight and endpoints.

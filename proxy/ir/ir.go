@@ -10,10 +10,17 @@ package ir
 
 // Config is the whole world of the proxies.
 type Config struct {
+	// TrustDomain is the part of all identities that they have in common. Where it is
+	// empty there are no identities: nothing is encrypted, and there are no sidecars.
+	TrustDomain string `json:"trustDomain,omitempty"`
+	// IPv6 says that the cluster has IPv6 addresses, so that sidecars listen on them.
+	IPv6 bool `json:"ipv6,omitempty"`
 	// Services are sorted by namespace, then name.
 	Services []Service `json:"services,omitempty"`
 	// Gateways are sorted by namespace, then name.
 	Gateways []Gateway `json:"gateways,omitempty"`
+	// Sidecars are sorted by namespace, then shape.
+	Sidecars []Sidecar `json:"sidecars,omitempty"`
 }
 
 // ServiceKey names a Service.
@@ -34,8 +41,15 @@ type Service struct {
 	// Total is what the weights of every port add up to. It does not change while a
 	// delivery is on its way: proxies that pick by hash would move users.
 	Total uint32 `json:"total"`
+	// ClusterIPs are the addresses by which clients in the cluster know it, the first
+	// family's first. A headless Service has none: its clients know its pods.
+	ClusterIPs []string `json:"clusterIPs,omitempty"`
+	// Headless says that clients choose the pods by themselves, by name.
+	Headless bool `json:"headless,omitempty"`
 	// Ports are sorted by number.
 	Ports []Port `json:"ports,omitempty"`
+	// Policy is what the Service's owner asks of its clients.
+	Policy ServicePolicy `json:"policy,omitzero"`
 }
 
 // Whole is the name of the only revision of a Service that no delivery looks
@@ -45,11 +59,23 @@ const Whole = "-"
 // Protocol is what a port's pods speak.
 type Protocol string
 
-// The protocols. Both are cleartext.
+// The protocols, all of which are cleartext to the proxies. A gateway speaks HTTP
+// to every port that a route leads to: HTTP/2 where it is declared, else HTTP/1.1.
 const (
 	HTTP1 Protocol = "HTTP1"
 	HTTP2 Protocol = "HTTP2"
+	// TCP is a declared protocol other than HTTP.
+	TCP Protocol = "TCP"
+	// Undeclared is what nobody has said anything of: sidecars look at the first bytes
+	// of a connection, and treat what is not HTTP/1.1 as TCP.
+	Undeclared Protocol = "Undeclared"
 )
+
+// HTTP says whether requests can be told apart in (some of) the connections.
+func (p Protocol) HTTP() bool { return p != TCP }
+
+// Opaque says whether (some of) the connections are only bytes.
+func (p Protocol) Opaque() bool { return p == TCP || p == Undeclared }
 
 // Port is one port of a Service and how its requests are divided.
 type Port struct {
@@ -61,6 +87,9 @@ type Port struct {
 	// Revisions are sorted by name and are the same for all ports of a Service. One
 	// with weight 0 stays listed until its delivery is over.
 	Revisions []Revision `json:"revisions"`
+	// Pods is where the pods of a headless Service listen, ready or not: whoever asks
+	// for one of them by name knows what he does. Sorted by IP, then port.
+	Pods []Endpoint `json:"pods,omitempty"`
 }
 
 // Revision is one revision's part of a port.
@@ -77,6 +106,9 @@ type Revision struct {
 type Endpoint struct {
 	IP   string `json:"ip"`
 	Port uint32 `json:"port"`
+	// Meshed says that a sidecar of ours takes the connections to this port, so that
+	// they can be encrypted and authenticated.
+	Meshed bool `json:"meshed,omitempty"`
 }
 
 // Gateway is a set of proxies where requests from outside the mesh enter.

@@ -52,19 +52,22 @@ func Check(s *Snapshot) []Problem {
 // there, and clusters whose endpoints are not.
 func checkReferences(s *Snapshot) []Problem {
 	var problems []Problem
-	resolve := func(resources, targets map[string]*Resource, kind string) {
-		for name, r := range resources {
-			for _, target := range r.References {
-				if targets[target] == nil {
-					problems = append(problems, Problem{Resource: name, Message: fmt.Sprintf("there is no %s %s", kind, target)})
-				}
+	resolve := func(name string, references []string, targets map[string]*Resource, kind string) {
+		for _, target := range references {
+			if targets[target] == nil {
+				problems = append(problems, Problem{Resource: name, Message: fmt.Sprintf("there is no %s %s", kind, target)})
 			}
 		}
 	}
-	resolve(s.Routes, s.Clusters, "cluster")
-	resolve(s.Listeners, s.Routes, "route configuration")
-	for name := range s.Clusters {
-		if s.Endpoints[name] == nil {
+	for name, r := range s.Routes {
+		resolve(name, r.References, s.Clusters, "cluster")
+	}
+	for name, r := range s.Listeners {
+		resolve(name, r.References, s.Routes, "route configuration")
+		resolve(name, r.Clusters, s.Clusters, "cluster")
+	}
+	for name, r := range s.Clusters {
+		if s.Endpoints[name] == nil && !r.Direct {
 			problems = append(problems, Problem{Resource: name, Message: "the cluster has no endpoints, not even none"})
 		}
 	}

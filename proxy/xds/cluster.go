@@ -31,13 +31,25 @@ const (
 )
 
 // makeCluster makes the cluster of one revision behind one port. It depends on
-// nothing but its arguments, so that it stays the same, byte for byte, for the life
-// of the revision.
-func makeCluster(name string, protocol ir.Protocol) (*clusterv3.Cluster, error) {
+// nothing but the Service's names, protocol and policy, so that it stays the same,
+// byte for byte, for the life of the revision.
+func (m mesh) makeCluster(name string, service ir.Service, protocol ir.Protocol) (*clusterv3.Cluster, error) {
 	options, err := anypb.New(makeUpstreamOptions(protocol))
 	if err != nil {
 		return nil, err
 	}
+	cluster := makeEDSCluster(name)
+	cluster.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptionsName: options}
+	applyClusterPolicy(cluster, service.Policy)
+	alpn := alpnHTTP1
+	if protocol == ir.HTTP2 {
+		alpn = alpnHTTP2
+	}
+	return cluster, m.secure(cluster, service.Namespace, alpn)
+}
+
+// makeEDSCluster is what the clusters of all Services have in common.
+func makeEDSCluster(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name:                 name,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
@@ -48,9 +60,8 @@ func makeCluster(name string, protocol ir.Protocol) (*clusterv3.Cluster, error) 
 		LbPolicy:        clusterv3.Cluster_LEAST_REQUEST,
 		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: unlimited()},
 		// A pod that was withdrawn is gone, whatever was thought of its health.
-		IgnoreHealthOnHostRemoval:     true,
-		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptionsName: options},
-	}, nil
+		IgnoreHealthOnHostRemoval: true,
+	}
 }
 
 // unlimited turns circuit breakers off. Envoy's defaults (1024 requests, three

@@ -3,6 +3,7 @@ package xds
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -21,16 +22,28 @@ func makeEndpoints(cluster string, endpoints []ir.Endpoint) *endpointv3.ClusterL
 	locality := &endpointv3.LocalityLbEndpoints{
 		Locality:            &corev3.Locality{},
 		LoadBalancingWeight: wrapperspb.UInt32(1),
-	}
-	for _, e := range endpoints {
-		locality.LbEndpoints = append(locality.LbEndpoints, &endpointv3.LbEndpoint{
-			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
-				Endpoint: &endpointv3.Endpoint{Address: makeAddress(e.IP, e.Port)},
-			},
-		})
+		LbEndpoints:         makeHosts(endpoints),
 	}
 	assignment.Endpoints = []*endpointv3.LocalityLbEndpoints{locality}
 	return assignment
+}
+
+// makeHosts makes one host of each endpoint, and says of those with a sidecar that
+// they have one.
+func makeHosts(endpoints []ir.Endpoint) []*endpointv3.LbEndpoint {
+	hosts := make([]*endpointv3.LbEndpoint, 0, len(endpoints))
+	for _, e := range endpoints {
+		host := &endpointv3.LbEndpoint{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+				Endpoint: &endpointv3.Endpoint{Address: makeAddress(e.IP, e.Port)},
+			},
+		}
+		if e.Meshed {
+			host.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{transportMatch: meshedMetadata()}}
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts
 }
 
 func makeAddress(host string, port uint32) *corev3.Address {

@@ -192,9 +192,9 @@ func (s *service) addClusters(to *Snapshot, references []string) {
 		return
 	}
 	for _, p := range s.ports {
-		for i, cluster := range p.clusters {
-			if _, named := slices.BinarySearch(references, cluster.Name); named {
-				to.Clusters[cluster.Name], to.Endpoints[cluster.Name] = cluster, p.endpoints[i]
+		for _, r := range p.revisions {
+			if _, named := slices.BinarySearch(references, r.cluster.Name); named {
+				to.Clusters[r.cluster.Name], to.Endpoints[r.cluster.Name] = r.cluster, r.endpoints
 			}
 		}
 	}

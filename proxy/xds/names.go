@@ -2,6 +2,8 @@ package xds
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
@@ -13,6 +15,15 @@ const MeshView = "mesh"
 func GatewayView(namespace, name string) string {
 	return fmt.Sprintf("gateway/%s/%s", namespace, name)
 }
+
+// SidecarView is the view of the sidecars of a namespace that have one shape.
+func SidecarView(namespace, shape string) string {
+	return SidecarCluster(namespace) + "/" + shape
+}
+
+// SidecarCluster is what the sidecars of a namespace send as their node's cluster.
+// Their shape is not theirs to say.
+func SidecarCluster(namespace string) string { return "sidecar/" + namespace }
 
 // ClusterName names the pods of one revision behind one port of a Service. It is
 // made of nothing that changes while the revision lives: a cluster that changes
@@ -29,6 +40,24 @@ func RouteName(service ir.ServiceKey, port uint32) string {
 // ListenerName is what a gRPC client dials, after xds:///, for a port of a Service.
 func ListenerName(service ir.ServiceKey, port uint32) string {
 	return fmt.Sprintf("%s.%s:%d", service.Name, service.Namespace, port)
+}
+
+// OutboundListenerName names the listener of sidecars for the connections to a port of
+// a Service.
+func OutboundListenerName(service ir.ServiceKey, port uint32) string {
+	return fmt.Sprintf("out|%s|%d", service, port)
+}
+
+// DirectListenerName names the listener of sidecars for the connections to one pod of
+// a headless Service.
+func DirectListenerName(service ir.ServiceKey, port uint32, pod ir.Endpoint) string {
+	return fmt.Sprintf("%s|%s", OutboundListenerName(service, port), net.JoinHostPort(pod.IP, strconv.FormatUint(uint64(pod.Port), 10)))
+}
+
+// DirectClusterName names the pods of a headless Service that have a sidecar, for
+// connections to a pod that the client chose itself.
+func DirectClusterName(service ir.ServiceKey, port uint32) string {
+	return fmt.Sprintf("direct|%s|%d", service, port)
 }
 
 // GatewayListenerName names a listener of a gateway, and its routes.

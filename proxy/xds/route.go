@@ -20,10 +20,15 @@ import (
 // for every request.
 func makeServiceHost(service ir.Service, port ir.Port) (*routev3.VirtualHost, error) {
 	list := shares([]part{{service: service.ServiceKey, port: port, total: service.Total, weight: 1}})
-	return makeHost(RouteName(service.ServiceKey, port.Number), "*", []*routev3.Route{{
+	host, err := makeHost(RouteName(service.ServiceKey, port.Number), "*", []*routev3.Route{{
 		Match:  makeMatch(ir.Match{Path: ir.PathMatch{Value: "/"}}),
 		Action: makeForward(list),
 	}})
+	if err != nil {
+		return nil, err
+	}
+	applyRoutePolicy(host, service.Policy)
+	return host, nil
 }
 
 // makeGatewayHost makes a virtual host of a gateway. Services that are not there

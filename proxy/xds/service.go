@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
@@ -15,12 +16,23 @@ type service struct {
 	ports []port
 }
 
-// port is a port of a Service with its resources; clusters and endpoints are in
-// the order of its revisions.
+// port is a port of a Service with its resources.
 type port struct {
-	clusters, endpoints []*Resource
-	// routes and listener are for clients in the mesh.
+	// revisions are in the order of the port's revisions.
+	revisions []revision
+	// routes and listener are for clients in the mesh: the routes for all of them, the
+	// listener for gRPC clients.
 	routes, listener *Resource
+	// What follows is for sidecars only.
+	sidecar sidecarPort
+}
+
+// revision is what was made of one revision of a port.
+type revision struct {
+	cluster, endpoints *Resource
+	// plain and plainEndpoints are for gRPC clients, which refuse a cluster that says
+	// how it is to be encrypted.
+	plain, plainEndpoints *Resource
 }
 
 // port returns a port of the service by its number, and the total of its weights.
@@ -47,74 +59,110 @@ func (s *service) index(number uint32) int {
 // makeService makes the resources of a Service, and takes over those of the
 // previous one that are the same. A weight that moved makes one RouteConfiguration
 // anew, a pod that came or went one ClusterLoadAssignment.
-func makeService(previous *service, next ir.Service) (*service, error) {
+func (m mesh) makeService(previous *service, next ir.Service) (*service, error) {
 	made := &service{ir: next, ports: make([]port, len(next.Ports))}
 	for i, p := range next.Ports {
+		maker := portMaker{mesh: m, service: next, next: p}
+		if previous != nil {
+			if k := previous.index(p.Number); k >= 0 {
+				maker.was, maker.wasIR = &previous.ports[k], previous.ir.Ports[k]
+				maker.sameOwner = previous.ir.Policy.Equal(next.Policy) && previous.ir.Headless == next.Headless &&
+					slices.Equal(previous.ir.ClusterIPs, next.ClusterIPs)
+			}
+		}
 		var err error
-		if made.ports[i], err = makePort(previous, next, p); err != nil {
+		if made.ports[i], err = maker.make(); err != nil {
 			return nil, fmt.Errorf("make port %d of Service %s: %w", p.Number, next, err)
 		}
 	}
 	return made, nil
 }
 
-func makePort(previous *service, next ir.Service, p ir.Port) (port, error) {
+// portMaker makes the resources of one port.
+type portMaker struct {
+	mesh    mesh
+	service ir.Service
+	next    ir.Port
+	// was is what was made of the port before, nil where it is a new one; wasIR is what
+	// it was made of.
+	was   *port
+	wasIR ir.Port
+	// sameOwner says that what the port has from its Service is as it was.
+	sameOwner bool
+}
+
+// sameKind says whether what does not depend on weights and pods is as it was.
+func (k portMaker) sameKind() bool {
+	return k.was != nil && k.sameOwner && k.wasIR.Protocol == k.next.Protocol
+}
+
+func (k portMaker) make() (port, error) {
 	var made port
-	var was *port
-	var wasIR ir.Port
-	if previous != nil {
-		if i := previous.index(p.Number); i >= 0 {
-			was, wasIR = &previous.ports[i], previous.ir.Ports[i]
-		}
-	}
-	for _, r := range p.Revisions {
-		cluster, endpoints, err := makeRevision(was, wasIR, next.ServiceKey, p, r)
+	for _, r := range k.next.Revisions {
+		revision, err := k.makeRevision(r)
 		if err != nil {
 			return port{}, err
 		}
-		made.clusters = append(made.clusters, cluster)
-		made.endpoints = append(made.endpoints, endpoints)
-	}
-	if was != nil && sameWeights(wasIR, p) {
-		made.routes, made.listener = was.routes, was.listener
-		return made, nil
+		made.revisions = append(made.revisions, revision)
 	}
 	var err error
-	if made.routes, err = makeServiceRoutes(next, p); err != nil {
+	if k.was != nil && k.sameOwner && sameWeights(k.wasIR, k.next) {
+		made.routes = k.was.routes
+	} else if made.routes, err = makeServiceRoutes(k.service, k.next); err != nil {
 		return port{}, err
 	}
-	if was != nil {
-		made.listener = was.listener // It depends on names only.
-		return made, nil
+	if k.was != nil {
+		made.listener = k.was.listener // It depends on names only.
+	} else if made.listener, err = makeAPIListener(ListenerName(k.service.ServiceKey, k.next.Number), made.routes.Name); err != nil {
+		return port{}, err
 	}
-	made.listener, err = makeAPIListener(ListenerName(next.ServiceKey, p.Number), made.routes.Name)
+	if k.mesh.on() {
+		made.sidecar, err = k.makeSidecarPort(made.routes.Name)
+	}
 	return made, err
 }
 
-func makeRevision(was *port, wasIR ir.Port, key ir.ServiceKey, p ir.Port, r ir.Revision) (cluster, endpoints *Resource, err error) {
-	name := ClusterName(key, p.Number, r.Name)
-	if was != nil && wasIR.Protocol == p.Protocol {
-		for i, old := range wasIR.Revisions {
-			if old.Name != r.Name {
+func (k portMaker) makeRevision(r ir.Revision) (revision, error) {
+	var made revision
+	if k.sameKind() {
+		for i, before := range k.wasIR.Revisions {
+			if before.Name != r.Name {
 				continue
 			}
-			if old.Weight = r.Weight; old.Equal(r) {
-				return was.clusters[i], was.endpoints[i], nil
+			made = k.was.revisions[i]
+			if before.Weight = r.Weight; before.Equal(r) {
+				return made, nil
 			}
-			cluster = was.clusters[i]
 		}
 	}
-	if cluster == nil {
-		message, err := makeCluster(name, p.Protocol)
-		if err != nil {
-			return nil, nil, err
+	name := ClusterName(k.service.ServiceKey, k.next.Number, r.Name)
+	var err error
+	if made.cluster == nil {
+		if made.cluster, err = k.makeCluster(k.mesh, name); err != nil {
+			return revision{}, err
 		}
-		if cluster, err = NewResource(name, message); err != nil {
-			return nil, nil, err
+		if made.plain = made.cluster; k.mesh.on() {
+			if made.plain, err = k.makeCluster(mesh{}, name); err != nil {
+				return revision{}, err
+			}
 		}
 	}
-	endpoints, err = NewEndpoints(makeEndpoints(name, r.Endpoints), cluster)
-	return cluster, endpoints, err
+	assignment := makeEndpoints(name, r.Endpoints)
+	if made.endpoints, err = NewEndpoints(assignment, made.cluster); err != nil {
+		return revision{}, err
+	}
+	if made.plainEndpoints = made.endpoints; made.plain != made.cluster {
+		made.plainEndpoints, err = NewEndpoints(assignment, made.plain)
+	}
+	return made, err
+}
+
+func (k portMaker) makeCluster(m mesh, name string) (*Resource, error) {
+	cluster, err := m.makeCluster(name, k.service, k.next.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	return NewResource(name, cluster)
 }
 
 // sameWeights says whether two states of a port divide requests in the same way. Equal

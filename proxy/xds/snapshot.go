@@ -31,13 +31,18 @@ type Resource struct {
 	// References names what must be there before this resource is of use: the clusters of a RouteConfiguration, with
 	// weight zero too, and the RouteConfigurations of a Listener.
 	References []string
-	// Splits are the weights that a RouteConfiguration carries; nil for all other kinds.
+	// Clusters are those that a Listener leads to by itself, without a RouteConfiguration.
+	Clusters []string
+	// Splits are the weights that a RouteConfiguration carries, or a ClusterLoadAssignment of several revisions; nil for
+	// all others.
 	Splits []Split
+	// Direct says of a Cluster that its endpoints are not found by EDS.
+	Direct bool
 	// Empty says of a ClusterLoadAssignment that it has no endpoint.
 	Empty bool
 }
 
-// Split says how one RouteConfiguration divides the requests of one port of a Service between its revisions.
+// Split says how one resource divides the requests (or, without requests, the connections) of one port of a Service between its revisions.
 type Split struct {
 	// Service is "<namespace>/<name>".
 	Service string

@@ -21,24 +21,43 @@ type World struct {
 
 	services map[ir.ServiceKey]*service
 	gateways map[string]*gateway
+	mesh     mesh
+	// sidecars are the snapshots of sidecars by what they are made of.
+	sidecars map[sidecarKey]*Snapshot
 }
+
+// Options are what is the same for all worlds.
+type Options struct {
+	// TLSDir is the directory in which proxies find their certificate; TLSDir where it
+	// is empty.
+	TLSDir string
+}
+
+// Translate makes the resources of a configuration with the default options.
+func Translate(previous *World, next ir.Config) *World { return Options{}.Translate(previous, next) }
 
 // Translate makes the resources of a configuration. What is the same as in the
 // previous world is taken over from it, so that one changed weight among thousands
 // costs one resource; nil is the world before the first one. Nothing that was made
 // before is changed.
-func Translate(previous *World, next ir.Config) *World {
-	if previous == nil {
-		previous = &World{}
+func (o Options) Translate(previous *World, next ir.Config) *World {
+	m := mesh{trustDomain: next.TrustDomain, dir: o.TLSDir, ipv6: next.IPv6}
+	if m.dir == "" {
+		m.dir = TLSDir
+	}
+	if previous == nil || previous.mesh.trustDomain != m.trustDomain || previous.mesh.dir != m.dir {
+		// Whom to trust is part of every cluster.
+		previous = &World{mesh: m}
 	}
 	world := &World{
-		Snapshots: make(map[string]*Snapshot, len(next.Gateways)+1),
+		Snapshots: make(map[string]*Snapshot, len(next.Gateways)+len(next.Sidecars)+1),
 		services:  make(map[ir.ServiceKey]*service, len(next.Services)),
 		gateways:  make(map[string]*gateway, len(next.Gateways)),
+		mesh:      m,
 	}
 	changed := world.addServices(previous, next.Services)
 	if changed || previous.Snapshots[MeshView] == nil {
-		world.Snapshots[MeshView] = world.mesh()
+		world.Snapshots[MeshView] = world.forGRPC()
 	} else {
 		world.Snapshots[MeshView] = previous.Snapshots[MeshView]
 	}
@@ -51,6 +70,9 @@ func Translate(previous *World, next ir.Config) *World {
 	}
 	for _, view := range slices.Sorted(maps.Keys(world.gateways)) {
 		world.Problems = append(world.Problems, checkReferences(world.Snapshots[view])...)
+	}
+	if m.on() {
+		world.addSidecars(previous, next.Sidecars, changed)
 	}
 	return world
 }
@@ -66,7 +88,7 @@ func (w *World) addServices(previous *World, services []ir.Service) bool {
 			continue
 		}
 		changed = true
-		made, err := makeService(was, s)
+		made, err := w.mesh.makeService(was, s)
 		if err != nil {
 			w.Problems = append(w.Problems, Problem{Resource: s.String(), Message: err.Error()})
 			if made = was; was == nil {
@@ -78,13 +100,14 @@ func (w *World) addServices(previous *World, services []ir.Service) bool {
 	return changed
 }
 
-// mesh is what clients inside the cluster may ask for: every Service.
-func (w *World) mesh() *Snapshot {
+// forGRPC is what gRPC clients inside the cluster may ask for: every Service, in
+// cleartext.
+func (w *World) forGRPC() *Snapshot {
 	snapshot := newSnapshot(len(w.services))
 	for _, s := range w.services {
 		for _, p := range s.ports {
-			for i, cluster := range p.clusters {
-				snapshot.Clusters[cluster.Name], snapshot.Endpoints[cluster.Name] = cluster, p.endpoints[i]
+			for _, r := range p.revisions {
+				snapshot.Clusters[r.plain.Name], snapshot.Endpoints[r.plain.Name] = r.plain, r.plainEndpoints
 			}
 			snapshot.Routes[p.routes.Name] = p.routes
 			snapshot.Listeners[p.listener.Name] = p.listener

@@ -1,0 +1,328 @@
+package xds
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/crossfade-dev/crossfade/proxy/ir"
+)
+
+// sidecarPort is what sidecars get for one port of a Service, beyond what all have.
+type sidecarPort struct {
+	// tcp and tcpEndpoints are the cluster for connections that are only bytes; nil
+	// where all are requests.
+	tcp, tcpEndpoints *Resource
+	// direct is the cluster for connections to a pod that the client chose itself; nil
+	// where the Service is not headless.
+	direct *Resource
+	// listeners are that of the Service's own addresses, or those of the pods of a
+	// headless one, by name.
+	listeners map[string]*listenerAt
+}
+
+// listenerAt is a listener with the addresses that it is for.
+type listenerAt struct {
+	resource  *Resource
+	addresses []string
+}
+
+func (k portMaker) makeSidecarPort(routes string) (sidecarPort, error) {
+	switch {
+	case k.service.Headless:
+		return k.makeDirect()
+	case len(k.service.ClusterIPs) == 0:
+		return sidecarPort{}, nil
+	}
+	var made sidecarPort
+	if err := k.makeBytes(&made); err != nil {
+		return made, err
+	}
+	if k.sameKind() {
+		made.listeners = k.was.sidecar.listeners
+		return made, nil
+	}
+	var to target
+	var references, clusters []string
+	if k.next.Protocol.HTTP() {
+		manager, err := makeOutboundManager(routes)
+		if err != nil {
+			return made, err
+		}
+		to.http, references = manager, []string{routes}
+	}
+	if made.tcp != nil {
+		to.tcp, clusters = made.tcp.Name, []string{made.tcp.Name}
+	}
+	name := OutboundListenerName(k.service.ServiceKey, k.next.Number)
+	listener, err := newOutbound(name, k.service.ClusterIPs, k.next.Number, to)
+	if err != nil {
+		return made, err
+	}
+	listener.resource.References, listener.resource.Clusters = references, clusters
+	made.listeners = map[string]*listenerAt{name: listener}
+	return made, nil
+}
+
+// makeBytes makes the cluster for connections that are only bytes.
+func (k portMaker) makeBytes(made *sidecarPort) error {
+	if !k.next.Protocol.Opaque() {
+		return nil
+	}
+	name := ClusterName(k.service.ServiceKey, k.next.Number, AllRevisions)
+	if k.sameKind() {
+		made.tcp = k.was.sidecar.tcp
+		if slices.EqualFunc(k.wasIR.Revisions, k.next.Revisions, ir.Revision.Equal) {
+			made.tcpEndpoints = k.was.sidecar.tcpEndpoints
+			return nil
+		}
+	} else {
+		cluster, err := k.mesh.makeTCPCluster(name, k.service)
+		if err != nil {
+			return err
+		}
+		if made.tcp, err = NewResource(name, cluster); err != nil {
+			return err
+		}
+	}
+	endpoints, err := NewEndpoints(makeTCPEndpoints(name, k.next.Revisions), made.tcp)
+	if err != nil {
+		return err
+	}
+	endpoints.Splits = []Split{splitOf(k.service, k.next)}
+	made.tcpEndpoints = endpoints
+	return nil
+}
+
+// makeDirect makes what is needed to reach the pods of a headless Service that have a
+// sidecar. A client finds them by name, and connects to one of them: there is nothing
+// to divide. Pods without a sidecar are reached like everything that the mesh does not
+// know.
+func (k portMaker) makeDirect() (sidecarPort, error) {
+	name := DirectClusterName(k.service.ServiceKey, k.next.Number)
+	var made sidecarPort
+	if k.sameKind() {
+		made.direct = k.was.sidecar.direct
+		if slices.Equal(k.wasIR.Pods, k.next.Pods) {
+			return k.was.sidecar, nil
+		}
+	} else {
+		cluster, err := k.mesh.makeDirectCluster(name, k.service, k.next.Protocol)
+		if err != nil {
+			return made, err
+		}
+		if made.direct, err = newDirect(cluster); err != nil {
+			return made, err
+		}
+	}
+	made.listeners = map[string]*listenerAt{}
+	for _, pod := range k.next.Pods {
+		if !pod.Meshed {
+			continue
+		}
+		listener := DirectListenerName(k.service.ServiceKey, k.next.Number, pod)
+		if k.sameKind() && k.was.sidecar.listeners[listener] != nil {
+			made.listeners[listener] = k.was.sidecar.listeners[listener]
+			continue
+		}
+		to := target{tcp: name}
+		if declaredHTTP(k.next.Protocol) {
+			manager, err := makeMeshManager(OutboundName)
+			if err != nil {
+				return made, err
+			}
+			manager.RouteSpecifier = routesTo(name)
+			to = target{http: manager}
+		}
+		at, err := newOutbound(listener, []string{pod.IP}, pod.Port, to)
+		if err != nil {
+			return made, err
+		}
+		at.resource.Clusters = []string{name}
+		made.listeners[listener] = at
+	}
+	return made, nil
+}
+
+// declaredHTTP says whether all connections are requests, so that one kind of cluster
+// is enough.
+func declaredHTTP(p ir.Protocol) bool { return p == ir.HTTP1 || p == ir.HTTP2 }
+
+// makeDirectCluster connects to the pod that the client chose.
+func (m mesh) makeDirectCluster(name string, service ir.Service, protocol ir.Protocol) (*clusterv3.Cluster, error) {
+	cluster, err := makeOriginal(name)
+	if err != nil {
+		return nil, err
+	}
+	cluster.ConnectTimeout = makeEDSCluster(name).GetConnectTimeout()
+	alpn := alpnTCP
+	if declaredHTTP(protocol) {
+		options, err := anypb.New(makeUpstreamOptions(protocol))
+		if err != nil {
+			return nil, err
+		}
+		cluster.TypedExtensionProtocolOptions[httpOptionsName] = options
+		alpn = alpnOf(protocol)
+	}
+	applyClusterPolicy(cluster, service.Policy)
+	cluster.TransportSocket, err = m.clientSocket(service.Namespace, alpn)
+	return cluster, err
+}
+
+func newOutbound(name string, addresses []string, port uint32, to target) (*listenerAt, error) {
+	listener, err := makeServiceListener(name, addresses, port, to)
+	if err != nil {
+		return nil, err
+	}
+	resource, err := NewResource(name, listener)
+	if err != nil {
+		return nil, err
+	}
+	at := &listenerAt{resource: resource}
+	for _, address := range addresses {
+		at.addresses = append(at.addresses, fmt.Sprintf("%s %d", address, port))
+	}
+	return at, nil
+}
+
+// newDirect makes a resource of a cluster that finds its endpoints by itself.
+func newDirect(cluster *clusterv3.Cluster) (*Resource, error) {
+	r, err := NewResource(cluster.GetName(), cluster)
+	if err != nil {
+		return nil, err
+	}
+	r.Direct = true
+	return r, nil
+}
+
+// sidecarKey is what a snapshot of sidecars depends on, beside the Services: versions
+// of the listeners that are redirected to, and the namespaces that are seen.
+type sidecarKey struct{ inbound, outbound, namespaces string }
+
+// addSidecars makes the views of sidecars. Those that are the same share a snapshot.
+func (w *World) addSidecars(previous *World, sidecars []ir.Sidecar, changed bool) {
+	w.sidecars = map[sidecarKey]*Snapshot{}
+	for _, s := range sidecars {
+		view := SidecarView(s.Namespace, s.Shape)
+		own, key, err := w.mesh.makeOwn(s)
+		if err != nil {
+			w.Problems = append(w.Problems, Problem{Resource: view, Message: err.Error()})
+			if was := previous.Snapshots[view]; was != nil {
+				w.Snapshots[view] = was
+			}
+			continue
+		}
+		if w.sidecars[key] == nil {
+			if w.sidecars[key] = previous.sidecars[key]; changed || w.sidecars[key] == nil {
+				w.sidecars[key] = w.forSidecars(own, s.Egress, previous.sidecars[key])
+			}
+		}
+		w.Snapshots[view] = w.sidecars[key]
+	}
+}
+
+// makeOwn makes what a sidecar has without any Service.
+func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
+	own := newSnapshot(4)
+	inbound, err := makeInboundCluster()
+	if err != nil {
+		return nil, sidecarKey{}, err
+	}
+	passthrough, err := makeOriginal(PassthroughName)
+	if err != nil {
+		return nil, sidecarKey{}, err
+	}
+	for _, cluster := range []*clusterv3.Cluster{inbound, passthrough, makeBlackhole()} {
+		if own.Clusters[cluster.GetName()], err = newDirect(cluster); err != nil {
+			return nil, sidecarKey{}, err
+		}
+	}
+	in, err := m.makeInbound(s.Inbound)
+	if err != nil {
+		return nil, sidecarKey{}, err
+	}
+	out, err := m.makeOutbound(s.Egress)
+	if err != nil {
+		return nil, sidecarKey{}, err
+	}
+	for _, listener := range []proto.Message{in, out} {
+		name := listener.(interface{ GetName() string }).GetName()
+		if own.Listeners[name], err = NewResource(name, listener); err != nil {
+			return nil, sidecarKey{}, err
+		}
+	}
+	return own, sidecarKey{
+		inbound:    own.Listeners[InboundName].Version,
+		outbound:   own.Listeners[OutboundName].Version,
+		namespaces: fmt.Sprint(s.Egress.Namespaces == nil, strings.Join(s.Egress.Namespaces, ",")),
+	}, nil
+}
+
+// forSidecars adds the Services that are seen. Of two listeners for one address, which
+// a proxy would refuse, the first by the name of its Service is taken: two headless
+// Services often select the same pods.
+func (w *World) forSidecars(own *Snapshot, egress ir.Egress, previous *Snapshot) *Snapshot {
+	if previous != nil {
+		for _, kind := range []string{ClusterType, ListenerType} {
+			for name, r := range own.Of(kind) {
+				if was := previous.Of(kind)[name]; was != nil && was.Version == r.Version {
+					own.Of(kind)[name] = was
+				}
+			}
+		}
+	}
+	taken := map[string]bool{}
+	for _, key := range slices.SortedFunc(maps.Keys(w.services), compareKeys) {
+		if !egress.Sees(key.Namespace) {
+			continue
+		}
+		for _, p := range w.services[key].ports {
+			p.addTo(own, taken)
+		}
+	}
+	if previous != nil && previous.equal(own) {
+		return previous
+	}
+	return own
+}
+
+func compareKeys(a, b ir.ServiceKey) int {
+	if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+// addTo adds the listeners of a port whose addresses are not taken, and all that these
+// lead to.
+func (p port) addTo(s *Snapshot, taken map[string]bool) {
+	for _, name := range slices.Sorted(maps.Keys(p.sidecar.listeners)) {
+		listener := p.sidecar.listeners[name]
+		if slices.ContainsFunc(listener.addresses, func(a string) bool { return taken[a] }) {
+			continue
+		}
+		for _, address := range listener.addresses {
+			taken[address] = true
+		}
+		s.Listeners[name] = listener.resource
+		for _, cluster := range listener.resource.Clusters {
+			if p.sidecar.direct != nil {
+				s.Clusters[cluster] = p.sidecar.direct
+				continue
+			}
+			s.Clusters[cluster], s.Endpoints[cluster] = p.sidecar.tcp, p.sidecar.tcpEndpoints
+		}
+		if len(listener.resource.References) == 0 {
+			continue
+		}
+		s.Routes[p.routes.Name] = p.routes
+		for _, r := range p.revisions {
+			s.Clusters[r.cluster.Name], s.Endpoints[r.cluster.Name] = r.cluster, r.endpoints
+		}
+	}
+}

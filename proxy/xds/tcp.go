@@ -1,0 +1,79 @@
+package xds
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/crossfade-dev/crossfade/proxy/ir"
+)
+
+const (
+	tcpProxyName = "envoy.filters.network.tcp_proxy"
+	// AllRevisions stands for the revision in the name of the one cluster that all
+	// connections to a port of a Service go to which are only bytes. It cannot be a
+	// pod-template-hash, which has no dash.
+	AllRevisions = "-tcp"
+	// idleMesh is how long a connection inside the mesh may go without a byte. Without
+	// a mesh nobody would cut it at all; but one whose peer vanished must go some day.
+	idleMesh = 24 * time.Hour
+)
+
+// makeTCPCluster makes the cluster of all revisions behind one port, for connections
+// in which no requests can be told apart. The weights of the revisions are with the
+// endpoints: a weight in a listener would end the listener's connections when it
+// moves, and these must outlive it.
+func (m mesh) makeTCPCluster(name string, service ir.Service) (*clusterv3.Cluster, error) {
+	cluster := makeEDSCluster(name)
+	cluster.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{
+		LocalityConfigSpecifier: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
+		},
+	}
+	applyClusterPolicy(cluster, service.Policy)
+	return cluster, m.secure(cluster, service.Namespace, alpnTCP)
+}
+
+// makeTCPEndpoints makes the endpoints of all revisions, one locality for each, with
+// its share of the new connections. One without a weight gets none, but is listed, so
+// that connections to its pods stay; one without endpoints is listed, so that whoever
+// has acked these bytes has acked these weights.
+func makeTCPEndpoints(cluster string, revisions []ir.Revision) *endpointv3.ClusterLoadAssignment {
+	assignment := &endpointv3.ClusterLoadAssignment{ClusterName: cluster}
+	for _, r := range revisions {
+		locality := &endpointv3.LocalityLbEndpoints{
+			Locality:    &corev3.Locality{SubZone: r.Name},
+			LbEndpoints: makeHosts(r.Endpoints),
+		}
+		if r.Weight > 0 {
+			locality.LoadBalancingWeight = wrapperspb.UInt32(r.Weight)
+		}
+		assignment.Endpoints = append(assignment.Endpoints, locality)
+	}
+	return assignment
+}
+
+// makeTCPProxy sends the bytes of a connection to a cluster.
+func makeTCPProxy(statPrefix, cluster string) (*listenerv3.Filter, error) {
+	return makeFilter(tcpProxyName, &tcpv3.TcpProxy{
+		StatPrefix:       statPrefix,
+		ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster},
+		IdleTimeout:      durationpb.New(idleMesh),
+	})
+}
+
+func makeFilter(name string, message proto.Message) (*listenerv3.Filter, error) {
+	config, err := anypb.New(message)
+	if err != nil {
+		return nil, err
+	}
+	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: config}}, nil
+}
