@@ -1,0 +1,44 @@
+package server
+
+// Behind returns the nodes of connected proxies that have not acked all that is
+// published for them, sorted, and how many proxies there are; of each only those whose
+// view concerns the caller. Proxies that are not connected are not in it, as in
+// ServiceAcks.
+func (s *Server) Behind(concerns func(view string) bool) (behind []string, of int) {
+	for _, c := range s.newest() {
+		if !concerns(c.viewName) {
+			continue
+		}
+		of++
+		c.mu.Lock()
+		c.stream.advance(c.view.world.Load())
+		settled := c.stream.settled()
+		c.mu.Unlock()
+		if !settled {
+			behind = append(behind, c.node)
+		}
+	}
+	return behind, of
+}
+
+// settled says whether the proxy has acked all that is published for it. One that has
+// not asked for clusters and listeners yet has not begun.
+func (s *stream) settled() bool {
+	for k := range kinds {
+		t := &s.types[k]
+		if !t.seen && (k == clusters || k == listeners) {
+			return false
+		}
+		if t.flight != nil || len(t.todo) > 0 {
+			return false
+		}
+		for name := range t.rejected {
+			if published := s.world.all[k][name]; published != nil {
+				if _, refused := t.refusal(name, published.Version); refused {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
