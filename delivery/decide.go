@@ -168,7 +168,6 @@ func (p *pass) finish() Plan {
 	if p.changed {
 		p.plan.Actions, p.plan.Measure, p.plan.RequeueAt, p.words = nil, nil, time.Time{}, words{}
 	}
-	p.plan.Live = NeedsLive(p.rec)
 	p.plan.Status = p.status()
 	return p.plan
 }

@@ -23,9 +23,6 @@ type Plan struct {
 	// RequeueAt is when time alone may change the decision; zero when only an
 	// event can.
 	RequeueAt time.Time
-	// Live asks for the next observation to be read from the API server itself,
-	// not from caches: ownership is changing hands. It is NeedsLive of the record.
-	Live bool
 }
 
 // Measurement asks for a check to be measured.
