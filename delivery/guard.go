@@ -148,7 +148,7 @@ func (p *pass) silent() bool {
 // controller began to listen. When no proxy is silent, what is published still
 // routes there (stable has only just become ready again), and no time makes that
 // safe; unless the Deployment is at 0, where the routes have nothing else to name
-// and nothing is meant to serve.
+// and nothing is meant to serve: then it is safe at once.
 func (p *pass) unrouted(revision string, since time.Time) bool {
 	x := &p.Proxies
 	if !x.Current {
@@ -157,8 +157,8 @@ func (p *pass) unrouted(revision string, since time.Time) bool {
 	if !slices.Contains(x.MayRoute, revision) {
 		return true
 	}
-	if x.PendingSince.IsZero() && p.Deployment.Replicas > 0 {
-		return false
+	if x.PendingSince.IsZero() {
+		return p.Deployment.Replicas == 0
 	}
 	return p.past(latest(x.PendingSince, since).Add(p.ackTimeout()))
 }

@@ -152,8 +152,12 @@ func TestRetreating(t *testing.T) {
 			o.Deployment.Replicas, o.ReplicaSets[0] = 0, running("rA", "A", OwnerDeployment, 0, 1)
 			o.Service.Pin, o.Service.Key = "xB", "xB"
 			o.Proxies.MayRoute = []string{"xB"}
-			record(o).WeightSince = at(-time.Minute)
 		}, "Scale web-xB to 0"},
+		"at zero, routed": {"I4: the proxies were told, but one has not confirmed", goingBack, func(o *Observation) {
+			o.Deployment.Replicas, o.ReplicaSets[0] = 0, running("rA", "A", OwnerDeployment, 0, 1)
+			o.Service.Pin, o.Service.Key = "xB", "xB"
+			o.Proxies.MayRoute, o.Proxies.PendingSince = []string{"rA", "xB"}, start.Add(-time.Hour)
+		}, "RollingBack, RollingBack\nasks again at 50s"},
 		"stable just back": {"what is published still routes to the canary, and nobody is silent", goingBack, func(o *Observation) {
 			o.Proxies.MayRoute = []string{"rA", "xB"}
 			record(o).WeightSince = at(-time.Hour)
@@ -197,15 +201,19 @@ func TestRetreating(t *testing.T) {
 		"done, again":   {"it did not fail, another came between", goingBack, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1]; record(o).Then = v1alpha1.ThenPrepare }, "records Preparing, size 0"},
 		"done, deleted": {"the Rollout goes", goingBack, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1]; deleted(o) }, "records Restoring (then Detach; Initializing)"},
 
-		"rolled back":                 {"it is not tried again by itself", wentBack, nil, "RolledBack, RolledBack"},
-		"unpin":                       {"D2: no other revision has pods", wentBack, func(o *Observation) { o.Service.Pin, o.Service.Key = "rA", "rA" }, "Unpin web"},
-		"unheld":                      {"I10", wentBack, func(o *Observation) { o.Deployment.Hold, o.Deployment.Paused = "", false }, "Hold web"},
-		"stray":                       {"2b: scaled up it would start", wentBack, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 7)) }, "Park web-rZ"},
-		"changed":                     {"another template starts anew", wentBack, func(o *Observation) { o.Deployment.Template = "C" }, "records Preparing"},
-		"back":                        {"the stable template again", wentBack, func(o *Observation) { o.Deployment.Template = "A" }, "records Restoring (then Restore; Superseded)"},
-		"retry":                       {"exactly the next attempt", wentBack, func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationRetry: "xB/2"} }, "records Preparing"},
-		"key left":                    {"D2", wentBack, func(o *Observation) { o.Service.Key = "rA" }, "Unpin web directly"},
-		"pin left":                    {"D2", wentBack, func(o *Observation) { o.Service.Pin = "rA" }, "Unpin web"},
+		"rolled back": {"it is not tried again by itself", wentBack, nil, "RolledBack, RolledBack"},
+		"unpin":       {"D2: no other revision has pods", wentBack, func(o *Observation) { o.Service.Pin, o.Service.Key = "rA", "rA" }, "Unpin web"},
+		"unheld":      {"I10", wentBack, func(o *Observation) { o.Deployment.Hold, o.Deployment.Paused = "", false }, "Hold web"},
+		"stray":       {"2b: scaled up it would start", wentBack, func(o *Observation) { o.ReplicaSets = append(o.ReplicaSets, running("rZ", "Z", OwnerDeployment, 0, 7)) }, "Park web-rZ"},
+		"changed":     {"another template starts anew", wentBack, func(o *Observation) { o.Deployment.Template = "C" }, "records Preparing"},
+		"back":        {"the stable template again", wentBack, func(o *Observation) { o.Deployment.Template = "A" }, "records Restoring (then Restore; Superseded)"},
+		"retry":       {"exactly the next attempt", wentBack, func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationRetry: "xB/2"} }, "records Preparing"},
+		"key left":    {"D2", wentBack, func(o *Observation) { o.Service.Key = "rA" }, "Unpin web directly"},
+		"pin left":    {"D2", wentBack, func(o *Observation) { o.Service.Pin = "rA" }, "Unpin web"},
+		"moved on, pods ending": {"a broken glass: stable's last pods are still terminating", wentBack, func(o *Observation) {
+			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
+			o.ReplicaSets[0].Pods, o.ReplicaSets[0].StatusReplicas = 2, 1
+		}, "records Restoring, stable rB"},
 		"moved on, rolled back":       {"a plain rolling update was faster", wentBack, func(o *Observation) { o.ReplicaSets = []ReplicaSet{running("rB", "B", OwnerDeployment, 4, 2)} }, "records Restoring, stable rB"},
 		"stable deleted, rolled back": {"nothing serves", wentBack, func(o *Observation) { o.ReplicaSets = nil }, "LetGo web"},
 		"holder gone":                 {"it owns the parked history", wentBack, func(o *Observation) { o.Holder = nil }, "CreateHolder web-crossfade"},

@@ -131,6 +131,7 @@ var scenarios = map[string]func(*story){
 		s.serves("xB")
 	},
 	"scaled-to-zero": func(s *story) {
+		s.shiftAll = true
 		s.at(50)
 		s.scale(0)
 		s.until("paused", s.settledIn(v1alpha1.PhasePaused))
