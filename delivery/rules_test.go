@@ -18,14 +18,14 @@ func deleted(o *Observation) {
 func TestAdoption(t *testing.T) {
 	held := func(o *Observation) { o.Deployment.Hold, o.Deployment.Paused = "running", true }
 	runRules(t, map[string]ruleCase{
-		"settled":          {"a settled Deployment is adopted", unadopted, nil, "records Healthy, weight 0/0, stable rA"},
-		"finalizer first":  {"from the record on there is something to put back", unadopted, func(o *Observation) { o.Rollout.Finalizers = nil }, "AddFinalizer web"},
-		"no Deployment":    {"nothing to adopt", unadopted, func(o *Observation) { o.Deployment = nil }, "Initializing, DeploymentNotFound"},
-		"Deployment goes":  {"nothing to adopt", unadopted, func(o *Observation) { o.Deployment.Deleting = true }, "Initializing, DeploymentNotFound"},
-		"no Service":       {"nothing to shift", unadopted, func(o *Observation) { o.Service = nil }, "Initializing, ServiceNotFound"},
-		"other selector":   {"the Service is not about these pods", unadopted, func(o *Observation) { o.Service.Selects = false }, "Initializing, SelectorMismatch"},
-		"conflict":         {"another Rollout has it", unadopted, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonConflict, Message: "m"} }, "Initializing, Conflict"},
-		"Recreate":         {"two revisions must not run at once", unadopted, func(o *Observation) { o.Deployment.Recreate = true }, "Initializing, RecreateStrategy"},
+		"settled":         {"a settled Deployment is adopted", unadopted, nil, "records Healthy, weight 0/0, stable rA"},
+		"finalizer first": {"from the record on there is something to put back", unadopted, func(o *Observation) { o.Rollout.Finalizers = nil }, "AddFinalizer web"},
+		"no Deployment":   {"nothing to adopt", unadopted, func(o *Observation) { o.Deployment = nil }, "Initializing, DeploymentNotFound"},
+		"Deployment goes": {"nothing to adopt", unadopted, func(o *Observation) { o.Deployment.Deleting = true }, "Initializing, DeploymentNotFound"},
+		"no Service":      {"nothing to shift", unadopted, func(o *Observation) { o.Service = nil }, "Initializing, ServiceNotFound"},
+		"other selector":  {"the Service is not about these pods", unadopted, func(o *Observation) { o.Service.Selects = false }, "Initializing, SelectorMismatch"},
+		"conflict":        {"another Rollout has it", unadopted, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonConflict, Message: "m"} }, "Initializing, Conflict"},
+		"Recreate":        {"two revisions must not run at once", unadopted, func(o *Observation) { o.Deployment.Recreate = true }, "Initializing, RecreateStrategy"},
 		"Recreate, allowed": {"somebody accepted that two revisions run", unadopted, func(o *Observation) {
 			o.Deployment.Recreate, o.Rollout.Spec.AllowRecreateStrategy = true, true
 		}, "records Healthy, weight 0/0, stable rA"},
@@ -144,6 +144,16 @@ func TestHealthy(t *testing.T) {
 			unheldB(o)
 			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
 		}, "records Restoring, stable rB"},
+		"rolled out already, pods ending": {"stable's last pods are still terminating: they serve nobody", adoptedHealthy, func(o *Observation) {
+			unheldB(o)
+			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
+			o.ReplicaSets[0].Pods, o.ReplicaSets[0].StatusReplicas = 2, 1
+		}, "records Restoring, stable rB"},
+		"rolled out, a pod of stable's left": {"it still serves: not at its end", adoptedHealthy, func(o *Observation) {
+			unheldB(o)
+			o.ReplicaSets = []ReplicaSet{running("rA", "A", OwnerDeployment, 0, 1), running("rB", "B", OwnerDeployment, 4, 2)}
+			o.ReplicaSets[0].Pods, o.ReplicaSets[0].Ready = 1, 1
+		}, "Hold web"},
 		"stable made again":       {"the Deployment makes what somebody deleted", adoptedHealthy, func(o *Observation) { o.ReplicaSets = []ReplicaSet{running("rA2", "A", OwnerDeployment, 0, 1)} }, "records Healthy, stable rA2"},
 		"stable gone":             {"the Deployment makes it again", adoptedHealthy, func(o *Observation) { o.ReplicaSets = nil }, "Healthy, NotSettled"},
 		"stable gone, held":       {"2c: a held one never would", adoptedHealthy, func(o *Observation) { o.ReplicaSets = nil; o.Deployment.Hold, o.Deployment.Paused = "running", true }, "LetGo web"},
