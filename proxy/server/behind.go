@@ -1,24 +1,25 @@
 package server
 
 // Behind returns the nodes of connected proxies that have not acked all that is
-// published for them, sorted, and how many proxies there are; of each only those whose
-// view concerns the caller. Proxies that are not connected are not in it, as in
-// ServiceAcks.
-func (s *Server) Behind(concerns func(view string) bool) (behind []string, of int) {
+// published for them, and of those that have; both sorted, and only of proxies whose
+// view concerns the caller. Proxies that are not connected are in neither: whoever must
+// not miss one has to know from elsewhere that it exists.
+func (s *Server) Behind(concerns func(view string) bool) (behind, settled []string) {
 	for _, c := range s.newest() {
 		if !concerns(c.viewName) {
 			continue
 		}
-		of++
 		c.mu.Lock()
 		c.stream.advance(c.view.world.Load())
-		settled := c.stream.settled()
+		done := c.stream.settled()
 		c.mu.Unlock()
-		if !settled {
+		if done {
+			settled = append(settled, c.node)
+		} else {
 			behind = append(behind, c.node)
 		}
 	}
-	return behind, of
+	return behind, settled
 }
 
 // settled says whether the proxy has acked all that is published for it. One that has
