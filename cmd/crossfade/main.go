@@ -1,6 +1,6 @@
 // Command crossfade is Crossfade's one server binary. Its subcommands are the
-// controller, which delivers Rollouts and tells the proxies what to do, and the
-// agent, which runs a proxy.
+// controller, which delivers Rollouts and tells the proxies what to do, the agent,
+// which runs a proxy, and init, which leads a pod's connections to it.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/agent"
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/controller"
+	"github.com/crossfade-dev/crossfade/cmd/crossfade/intercept"
 )
 
 const usage = `usage: crossfade <command> [flags]
@@ -19,6 +20,7 @@ const usage = `usage: crossfade <command> [flags]
 commands:
   controller   deliver Rollouts and serve the proxies their configuration
   agent        run an Envoy, and drain it without loss when told to stop
+  init         lead a pod's connections to its proxy, and see that they arrive
 
 crossfade <command> --help lists the flags of a command.
 `
@@ -30,7 +32,9 @@ func main() {
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	commands := map[string]func(context.Context, []string) error{"controller": controller.Run, "agent": agent.Run}
+	commands := map[string]func(context.Context, []string) error{
+		"controller": controller.Run, "agent": agent.Run, "init": intercept.Run,
+	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(os.Stderr, usage)
 		return 2
