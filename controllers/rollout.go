@@ -67,10 +67,13 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 		return fmt.Errorf("write status: %w", err)
 	}
 	l.samples.seen(ro, seen.Samples)
-	l.tell(ro, plan.Events)
+	l.tell(ro, plan.Events...)
 	for _, action := range plan.Actions {
 		if err := l.actor.act(ctx, seen, action); err != nil {
 			return err
+		}
+		if action.Tells != nil {
+			l.tell(ro, *action.Tells)
 		}
 		log.FromContext(ctx).Info("Acted", "action", action.Kind, "object", action.Object, "why", action.Why)
 	}
@@ -104,7 +107,7 @@ func stageOf(s v1alpha1.RolloutStatus) v1alpha1.Stage {
 }
 
 // tell records events about what is written.
-func (l *rolloutLoop) tell(ro *v1alpha1.Rollout, list []delivery.Event) {
+func (l *rolloutLoop) tell(ro *v1alpha1.Rollout, list ...delivery.Event) {
 	for _, e := range list {
 		kind := corev1.EventTypeNormal
 		if e.Warning {

@@ -147,7 +147,11 @@ func (p *pass) event(reason, message string) {
 }
 
 func (p *pass) warn(reason, message string) {
-	p.plan.Events = append(p.plan.Events, Event{Warning: true, Reason: reason, Message: message})
+	p.plan.Events = append(p.plan.Events, *warning(reason, message))
+}
+
+func warning(reason, message string) *Event {
+	return &Event{Warning: true, Reason: reason, Message: message}
 }
 
 // past says whether a time has come, and if not, asks to be woken then. Every

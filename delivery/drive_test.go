@@ -41,6 +41,9 @@ func (w *world) pass() (bool, Plan) {
 	o := w.observe()
 	plan := Decide(o)
 	did, err := w.commit(&o, &plan)
+	if err == nil {
+		w.tellEvents(plan.Events)
+	}
 	for i := range plan.Actions {
 		if err != nil {
 			break
@@ -48,6 +51,9 @@ func (w *world) pass() (bool, Plan) {
 		did = true
 		if err = w.do(&o, &plan.Actions[i]); errors.Is(err, errHalf) {
 			err = w.changeOwner(&o, plan.Actions[i].Joins, OwnerDeployment, plan.Actions[i].RevisionNumber)
+		}
+		if e := plan.Actions[i].Tells; e != nil && err == nil {
+			w.tellEvents([]Event{*e})
 		}
 	}
 	return did || w.answer(&plan), plan
@@ -140,7 +146,6 @@ func (w *world) run(within time.Duration, until func() bool) bool {
 		}
 		w.seeAll()
 		did, plan := w.pass()
-		w.tellEvents(&plan)
 		if did {
 			continue
 		}
@@ -165,8 +170,8 @@ func (w *world) run(within time.Duration, until func() bool) bool {
 	return false
 }
 
-func (w *world) tellEvents(plan *Plan) {
-	for _, e := range plan.Events {
+func (w *world) tellEvents(events []Event) {
+	for _, e := range events {
 		kind := "event"
 		if e.Warning {
 			kind = "warning"

@@ -1,7 +1,7 @@
 package delivery
 
 // Reasons of events. Each is told once, with the write of the record (or of the
-// condition) that makes it happen. Rollbacks carry the same reasons in
+// condition, or of an object) that makes it happen. Rollbacks carry the same reasons in
 // record.reason.
 const (
 	// EventAdopted: a Deployment was adopted.

@@ -65,19 +65,21 @@ func (p *pass) pins() bool {
 			continue
 		}
 		did = true
-		why := "clients outside the mesh reach this revision only"
-		if moved {
-			why = "the pinned revision has no ready endpoint: an empty Service is worse than a canary"
-			if s.Pin != want {
-				p.warn(EventPinMoved, fmt.Sprintf("the pin of Service %s moves from %q to %q: the revision it belongs on has no ready pod", s.Name, s.Pin, want))
-			}
+		// A pin that stands without its key was not kept by any policy.
+		a := Action{
+			Kind: Pin, Object: s.Name, Revision: want, Direct: !p.Policies.Pin || s.Pin == want,
+			Why: "clients outside the mesh reach this revision only",
 		}
 		if want == "" {
-			p.act(Action{Kind: Unpin, Object: s.Name, Direct: !p.Policies.Pin, Why: why})
-			continue
+			a.Kind, a.Direct = Unpin, !p.Policies.Pin
 		}
-		// A pin that stands without its key was not kept by any policy.
-		p.act(Action{Kind: Pin, Object: s.Name, Revision: want, Direct: !p.Policies.Pin || s.Pin == want, Why: why})
+		if moved {
+			a.Why = "the pinned revision has no ready endpoint: an empty Service is worse than a canary"
+		}
+		if moved && s.Pin != want {
+			a.Tells = warning(EventPinMoved, fmt.Sprintf("the pin of Service %s moves from %q to %q: the revision it belongs on has no ready pod", s.Name, s.Pin, want))
+		}
+		p.act(a)
 	}
 	return did
 }

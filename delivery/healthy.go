@@ -112,8 +112,10 @@ func (p *pass) stableLost() bool {
 	}
 	p.refuse(v1alpha1.ReasonNotSettled, "the stable ReplicaSet was deleted: waiting until the Deployment has started its template by itself")
 	if p.held() {
-		p.warn(EventStableLost, "the stable ReplicaSet was deleted: the held Deployment is let go and starts its template by itself")
-		p.act(Action{Kind: LetGo, Object: p.Deployment.Name, Why: "the stable ReplicaSet is gone, there is nothing to go back to"})
+		p.act(Action{
+			Kind: LetGo, Object: p.Deployment.Name, Why: "the stable ReplicaSet is gone, there is nothing to go back to",
+			Tells: warning(EventStableLost, "the stable ReplicaSet was deleted: the held Deployment is let go and starts its template by itself"),
+		})
 	}
 	return true
 }

@@ -18,7 +18,8 @@ type Plan struct {
 	Actions []Action
 	// Measure are the measurements that are due now.
 	Measure []Measurement
-	// Events are told to the user after the status was written.
+	// Events are told to the user after the status was written; they go with a
+	// change of it.
 	Events []Event
 	// RequeueAt is when time alone may change the decision; zero when only an
 	// event can.
@@ -32,7 +33,8 @@ type Measurement struct {
 	Revision string
 }
 
-// Event is something that has happened, told once.
+// Event is something that has happened, told once: with the write of the status
+// (Plan.Events), or with that of an action (Action.Tells).
 type Event struct {
 	// Warning says that somebody should look.
 	Warning bool
@@ -107,4 +109,8 @@ type Action struct {
 	Direct bool
 	// Why is the reason, one clause, for logs and goldens.
 	Why string
+	// Tells is told once the write has been done, nil when there is nothing to tell:
+	// an event that no change of the record goes with would be repeated by every
+	// pass whose write meets a conflict.
+	Tells *Event
 }

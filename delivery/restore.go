@@ -107,10 +107,11 @@ func (p *pass) letGo() bool {
 	d := p.Deployment
 	p.wait(v1alpha1.ReasonInitializing, "letting the Deployment go")
 	if d.Rollout != "" || p.held() {
+		a := Action{Kind: LetGo, Object: d.Name, Why: "the Rollout lets go of it"}
 		if !p.back() {
-			p.warn(EventDetached, fmt.Sprintf("Deployment %s goes on with a rolling update of its own", d.Name))
+			a.Tells = warning(EventDetached, fmt.Sprintf("Deployment %s goes on with a rolling update of its own", d.Name))
 		}
-		p.act(Action{Kind: LetGo, Object: d.Name, Why: "the Rollout lets go of it"})
+		p.act(a)
 		return true
 	}
 	if p.deleting() {

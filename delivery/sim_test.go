@@ -242,6 +242,8 @@ func (s *sim) control() {
 			s.todo = []Action{{Kind: Join, Object: a.Joins, RevisionNumber: a.RevisionNumber, Why: "second half"}}
 		case err != nil:
 			s.todo = nil
+		case a.Tells != nil:
+			s.tellEvents([]Event{*a.Tells})
 		}
 		return
 	}
@@ -253,10 +255,10 @@ func (s *sim) control() {
 	}
 	s.obs = s.observe()
 	plan := Decide(s.obs)
-	s.tellEvents(&plan)
 	if _, err := s.commit(&s.obs, &plan); err != nil {
 		return
 	}
+	s.tellEvents(plan.Events)
 	if len(plan.Actions) > 0 && plan.Status.Record != nil && s.obs.Rollout.Status.Record != nil && !sameRecord(plan.Status.Record, s.obs.Rollout.Status.Record) {
 		s.violated("I7", "a plan that changes the record has actions")
 	}

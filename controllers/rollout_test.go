@@ -1,0 +1,67 @@
+package controllers
+
+import (
+	"context"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/delivery"
+)
+
+// TestCarryOutTellsOnce: a write that meets a conflict is planned again by the next
+// pass; what it tells is told when it is done.
+func TestCarryOutTellsOnce(t *testing.T) {
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments"}}
+	ro := &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments"}}
+	conflicts := 2
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(service, ro).WithInterceptorFuncs(interceptor.Funcs{
+		Patch: func(ctx context.Context, w client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if conflicts--; conflicts >= 0 {
+				return apierrors.NewConflict(appsv1.Resource("services"), o.GetName(), nil)
+			}
+			return w.Patch(ctx, o, p, opts...)
+		},
+	}).Build()
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(service), service); err != nil {
+		t.Fatal(err)
+	}
+	recorder := events.NewFakeRecorder(9)
+	l := &rolloutLoop{client: c, actor: &actor{client: c}, samples: newSampler(nil, nil, nil), events: recorder}
+	seen := &observed{Observation: delivery.Observation{
+		Rollout: ro, Service: &delivery.Service{Name: "payments", ResourceVersion: service.ResourceVersion},
+	}}
+	plan := delivery.Plan{Actions: []delivery.Action{{
+		Kind: delivery.Pin, Object: "payments", Revision: "c1",
+		Tells: &delivery.Event{Warning: true, Reason: delivery.EventPinMoved, Message: "it moves"},
+	}}}
+	for range 2 {
+		if err := l.carryOut(t.Context(), seen, plan); !apierrors.IsConflict(err) {
+			t.Fatalf("got %v, want a conflict", err)
+		}
+		if len(recorder.Events) > 0 {
+			t.Fatal("told before it is done")
+		}
+	}
+	if err := l.carryOut(t.Context(), seen, plan); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(recorder.Events), 1; got != want {
+		t.Fatalf("%d events, want %d", got, want)
+	}
+	if got, want := <-recorder.Events, "Warning PinMoved it moves"; got != want {
+		t.Errorf("event %q, want %q", got, want)
+	}
+}
