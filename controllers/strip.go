@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy/inject"
 )
 
 // Informers hold only what decisions use. The functions here are the caches'
@@ -92,7 +93,8 @@ func keep(into, from map[string]any, fields ...string) {
 	}
 }
 
-// stripPod reduces a pod to its address, labels, ports, readiness and deletion.
+// stripPod reduces a pod to its address, labels, ServiceAccount, ports, readiness
+// and deletion.
 func stripPod(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
@@ -109,6 +111,7 @@ func stripPod(obj any) (any, error) {
 	if excluded, has := pod.Annotations[v1alpha1.AnnotationExcludeInboundPorts]; has {
 		out.Annotations = map[string]string{v1alpha1.AnnotationExcludeInboundPorts: excluded}
 	}
+	out.Spec.ServiceAccountName = pod.Spec.ServiceAccountName
 	for _, c := range pod.Spec.Containers {
 		if len(c.Ports) > 0 {
 			out.Spec.Containers = append(out.Spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports})
@@ -126,6 +129,11 @@ func stripPod(obj any) (any, error) {
 			kept.State.Waiting = &corev1.ContainerStateWaiting{Reason: c.State.Waiting.Reason}
 		}
 		out.Status.ContainerStatuses = append(out.Status.ContainerStatuses, kept)
+	}
+	for _, c := range pod.Status.InitContainerStatuses {
+		if c.Name == inject.ProxyContainer {
+			out.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: c.Name, Started: c.Started}}
+		}
 	}
 	return out, nil
 }

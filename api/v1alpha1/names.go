@@ -8,6 +8,9 @@ const (
 	// LabelProxy on a pod says that it runs a proxy of ours; its value is the
 	// kind of proxy, ProxyGateway or ProxySidecar.
 	LabelProxy = "crossfade.dev/proxy"
+	// LabelLeader on a pod of the controller says that it leads; proxies get their
+	// configuration from it.
+	LabelLeader = "crossfade.dev/leader"
 	// AnnotationHold on a Deployment says that a changed template is held, and
 	// what the Deployment was before: "running" or "paused".
 	AnnotationHold = "crossfade.dev/hold"
