@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -28,6 +29,7 @@ type Input struct {
 	Gateways        []*gatewayv1.Gateway
 	HTTPRoutes      []*gatewayv1.HTTPRoute
 	ReferenceGrants []*gatewayv1.ReferenceGrant
+	MeshPolicies    []*v1alpha1.MeshPolicy
 	Options         Options
 }
 
@@ -77,6 +79,8 @@ type Output struct {
 	// Gateway of ours. Parents of other controllers must be kept by the writer, and
 	// from a route that is not listed here ours must be removed.
 	HTTPRoutes map[types.NamespacedName]gatewayv1.HTTPRouteStatus
+	// MeshPolicies has the conditions Accepted and Conflicted of each policy.
+	MeshPolicies map[types.NamespacedName][]metav1.Condition
 }
 
 // Effective is what is rendered for one Rollout.
@@ -101,7 +105,9 @@ type Effective struct {
 func Build(in Input) Output {
 	services := renderServices(in)
 	gateways, statuses := renderGateways(in)
-	sidecars, shapes := renderSidecars(in)
+	policies := applyPolicies(in)
+	policies.ask(services.rendered, stableRevisions(in))
+	sidecars, shapes := renderSidecars(in, policies)
 	return Output{
 		Config: ir.Config{
 			TrustDomain: in.Options.TrustDomain,
@@ -115,6 +121,7 @@ func Build(in Input) Output {
 		GatewayClasses: statuses.classes,
 		Gateways:       statuses.gateways,
 		HTTPRoutes:     statuses.routes,
+		MeshPolicies:   policies.conditions(),
 	}
 }
 

@@ -134,6 +134,8 @@ func parseObjects(t testing.TB, file string, content []byte) proxy.Input {
 			in.Gateways = append(in.Gateways, decode[gatewayv1.Gateway](t, document))
 		case "HTTPRoute":
 			in.HTTPRoutes = append(in.HTTPRoutes, decode[gatewayv1.HTTPRoute](t, document))
+		case "MeshPolicy":
+			in.MeshPolicies = append(in.MeshPolicies, decode[v1alpha1.MeshPolicy](t, document))
 		case "ReferenceGrant":
 			in.ReferenceGrants = append(in.ReferenceGrants, decode[gatewayv1.ReferenceGrant](t, document))
 		default:

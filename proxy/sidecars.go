@@ -16,7 +16,7 @@ import (
 // renderSidecars groups the pods that have a sidecar by what it does for them, and
 // says which group each pod is in. A pod counts from its creation: its proxy asks for
 // its configuration long before it is ready.
-func renderSidecars(in Input) ([]ir.Sidecar, map[types.NamespacedName]string) {
+func renderSidecars(in Input, policies *appliedPolicies) ([]ir.Sidecar, map[types.NamespacedName]string) {
 	if in.Options.TrustDomain == "" {
 		return nil, nil
 	}
@@ -28,7 +28,7 @@ func renderSidecars(in Input) ([]ir.Sidecar, map[types.NamespacedName]string) {
 		if !hasSidecar(pod) || isOver(pod) {
 			continue
 		}
-		sidecar := sidecarOf(pod)
+		sidecar := policies.sidecar(pod)
 		shapes[keyOf(pod)] = sidecar.Shape
 		if k := (key{pod.Namespace, sidecar.Shape}); !known[k] {
 			known[k] = true
@@ -39,11 +39,6 @@ func renderSidecars(in Input) ([]ir.Sidecar, map[types.NamespacedName]string) {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Shape, b.Shape))
 	})
 	return sidecars, shapes
-}
-
-// sidecarOf is what the sidecar of a pod does.
-func sidecarOf(pod *corev1.Pod) ir.Sidecar {
-	return ir.Sidecar{Namespace: pod.Namespace, Inbound: ir.Inbound{MTLS: ir.Permissive}}
 }
 
 func hasSidecar(pod *corev1.Pod) bool {

@@ -17,9 +17,9 @@ func (p Port) Equal(o Port) bool {
 		slices.EqualFunc(p.Revisions, o.Revisions, Revision.Equal) && slices.Equal(p.Pods, o.Pods)
 }
 
-// Equal says whether two revisions have the same weight and endpoints.
+// Equal says whether two revisions have the same weight, endpoints and exceptions.
 func (r Revision) Equal(o Revision) bool {
-	return r.Name == o.Name && r.Weight == o.Weight && slices.Equal(r.Endpoints, o.Endpoints)
+	return r.Name == o.Name && r.Weight == o.Weight && r.NoEjection == o.NoEjection && slices.Equal(r.Endpoints, o.Endpoints)
 }
 
 // Equal says whether two listeners do the same with every request.

@@ -98,6 +98,8 @@ type Revision struct {
 	Name string `json:"name"`
 	// Weight is its share of the requests, out of the Service's Total.
 	Weight uint32 `json:"weight"`
+	// NoEjection says that the Service's outlier detection does not hold for it.
+	NoEjection bool `json:"noEjection,omitempty"`
 	// Endpoints are the ready pods, sorted by IP, then port, without duplicates.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 }

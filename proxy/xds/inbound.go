@@ -120,10 +120,10 @@ func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound) (*listenerv3.Filte
 		}
 	}
 	if c.codec == nil {
-		chain.Filters, err = makeInboundTCP(in, c.alpn != "")
+		chain.Filters, err = m.makeInboundTCP(in)
 		return chain, err
 	}
-	manager, err := makeInboundManager(in, c)
+	manager, err := m.makeInboundManager(in, c)
 	if err != nil {
 		return nil, err
 	}
@@ -132,31 +132,43 @@ func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound) (*listenerv3.Filte
 	return chain, err
 }
 
-func makeInboundTCP(in ir.Inbound, mtls bool) ([]*listenerv3.Filter, error) {
-	filters, err := inboundTCPFilters(in, mtls)
+func (m mesh) makeInboundTCP(in ir.Inbound) ([]*listenerv3.Filter, error) {
+	filters, err := m.inboundTCPFilters(in)
 	if err != nil {
 		return nil, err
 	}
-	tcp, err := makeTCPProxy(InboundName, InboundName)
+	logs, err := inboundLogs(in, connectionLine())
+	if err != nil {
+		return nil, err
+	}
+	tcp, err := makeTCPProxy(InboundName, InboundName, logs...)
 	return append(filters, tcp), err
 }
 
 // makeInboundManager reads requests to the pod and passes them on. The application
 // learns who asks from x-forwarded-client-cert, and from nobody else.
-func makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConnectionManager, error) {
+func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConnectionManager, error) {
 	manager, err := makeMeshManager(InboundName)
 	if err != nil {
 		return nil, err
 	}
-	filters, err := inboundHTTPFilters(in, c.alpn != "")
+	filters, err := m.inboundHTTPFilters(in)
 	if err != nil {
 		return nil, err
 	}
 	manager.HttpFilters = append(filters, manager.HttpFilters...)
+	if manager.AccessLog, err = inboundLogs(in, requestLine()); err != nil {
+		return nil, err
+	}
 	manager.CodecType = *c.codec
 	manager.RouteSpecifier = routesTo(InboundName)
 	// Policies judge paths: what they read must be what the application reads.
 	manager.NormalizePath = wrapperspb.Bool(true)
+	if comparesPaths(in.Access) {
+		// Some applications take %2F for a slash and others do not. Where it matters who
+		// is right, such a path is refused.
+		manager.PathWithEscapedSlashesAction = hcmv3.HttpConnectionManager_REJECT_REQUEST
+	}
 	if c.alpn == "" {
 		manager.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 		return manager, nil

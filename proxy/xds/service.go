@@ -133,16 +133,19 @@ func (k portMaker) makeRevision(r ir.Revision) (revision, error) {
 			if before.Weight = r.Weight; before.Equal(r) {
 				return made, nil
 			}
+			if before.NoEjection != r.NoEjection {
+				made = revision{}
+			}
 		}
 	}
 	name := ClusterName(k.service.ServiceKey, k.next.Number, r.Name)
 	var err error
 	if made.cluster == nil {
-		if made.cluster, err = k.makeCluster(k.mesh, name); err != nil {
+		if made.cluster, err = k.makeCluster(k.mesh, name, r.NoEjection); err != nil {
 			return revision{}, err
 		}
 		if made.plain = made.cluster; k.mesh.on() {
-			if made.plain, err = k.makeCluster(mesh{}, name); err != nil {
+			if made.plain, err = k.makeCluster(mesh{}, name, r.NoEjection); err != nil {
 				return revision{}, err
 			}
 		}
@@ -157,8 +160,10 @@ func (k portMaker) makeRevision(r ir.Revision) (revision, error) {
 	return made, err
 }
 
-func (k portMaker) makeCluster(m mesh, name string) (*Resource, error) {
-	cluster, err := m.makeCluster(name, k.service, k.next.Protocol)
+func (k portMaker) makeCluster(m mesh, name string, noEjection bool) (*Resource, error) {
+	service := k.service
+	service.Policy = withoutEjection(service.Policy, noEjection)
+	cluster, err := m.makeCluster(name, service, k.next.Protocol)
 	if err != nil {
 		return nil, err
 	}

@@ -169,7 +169,7 @@ func (m mesh) makeDirectCluster(name string, service ir.Service, protocol ir.Pro
 		cluster.TypedExtensionProtocolOptions[httpOptionsName] = options
 		alpn = alpnOf(protocol)
 	}
-	applyClusterPolicy(cluster, service.Policy)
+	applyClusterPolicy(cluster, withoutEjection(service.Policy, true)) // The client chose the pod.
 	cluster.TransportSocket, err = m.clientSocket(service.Namespace, alpn)
 	return cluster, err
 }

@@ -3,6 +3,7 @@ package xds
 import (
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -38,7 +39,8 @@ func (m mesh) makeTCPCluster(name string, service ir.Service) (*clusterv3.Cluste
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
 		},
 	}
-	applyClusterPolicy(cluster, service.Policy)
+	// It has all revisions, and must not change when one of them becomes stable.
+	applyClusterPolicy(cluster, withoutEjection(service.Policy, service.PerRevision))
 	return cluster, m.secure(cluster, service.Namespace, alpnTCP)
 }
 
@@ -62,11 +64,12 @@ func makeTCPEndpoints(cluster string, revisions []ir.Revision) *endpointv3.Clust
 }
 
 // makeTCPProxy sends the bytes of a connection to a cluster.
-func makeTCPProxy(statPrefix, cluster string) (*listenerv3.Filter, error) {
+func makeTCPProxy(statPrefix, cluster string, logs ...*accesslogv3.AccessLog) (*listenerv3.Filter, error) {
 	return makeFilter(tcpProxyName, &tcpv3.TcpProxy{
 		StatPrefix:       statPrefix,
 		ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster},
 		IdleTimeout:      durationpb.New(idleMesh),
+		AccessLog:        logs,
 	})
 }
 

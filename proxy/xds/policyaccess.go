@@ -1,0 +1,156 @@
+package xds
+
+import (
+	"fmt"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/crossfade-dev/crossfade/proxy/ir"
+)
+
+const (
+	httpAccessName    = "envoy.filters.http.rbac"
+	networkAccessName = "envoy.filters.network.rbac"
+)
+
+// inboundHTTPFilters are what a request to a pod has to pass.
+func (m mesh) inboundHTTPFilters(in ir.Inbound) ([]*hcmv3.HttpFilter, error) {
+	if !restricts(in.Access) {
+		return nil, nil
+	}
+	config, err := anypb.New(&httprbacv3.RBAC{Rules: m.makeRules(in.Access.Allow)})
+	if err != nil {
+		return nil, err
+	}
+	return []*hcmv3.HttpFilter{{
+		Name: httpAccessName, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: config},
+	}}, nil
+}
+
+// inboundTCPFilters are what a connection to a pod has to pass in which no requests
+// can be told apart. A rule with methods or paths is about requests, and allows none.
+func (m mesh) inboundTCPFilters(in ir.Inbound) ([]*listenerv3.Filter, error) {
+	if !restricts(in.Access) {
+		return nil, nil
+	}
+	var rules []ir.AccessRule
+	for _, rule := range in.Access.Allow {
+		if len(rule.Methods) == 0 && len(rule.Paths) == 0 {
+			rules = append(rules, rule)
+		}
+	}
+	filter, err := makeFilter(networkAccessName, &networkrbacv3.RBAC{Rules: m.makeRules(rules), StatPrefix: InboundName + "."})
+	if err != nil {
+		return nil, err
+	}
+	return []*listenerv3.Filter{filter}, nil
+}
+
+// restricts says whether anything is forbidden.
+func restricts(access *ir.Access) bool { return access != nil && access.Default != ir.Allow }
+
+// comparesPaths says whether a rule depends on a request's path.
+func comparesPaths(access *ir.Access) bool {
+	if !restricts(access) {
+		return false
+	}
+	for _, rule := range access.Allow {
+		if len(rule.Paths) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// makeRules allows what one of the rules allows, and nothing without any.
+//
+// Nothing that a user wrote becomes an expression: names and paths are compared as they
+// are, so that a dot is a dot.
+func (m mesh) makeRules(rules []ir.AccessRule) *rbacconfigv3.RBAC {
+	out := &rbacconfigv3.RBAC{Action: rbacconfigv3.RBAC_ALLOW, Policies: map[string]*rbacconfigv3.Policy{}}
+	for i, rule := range rules {
+		out.Policies[fmt.Sprintf("allow-%d", i)] = &rbacconfigv3.Policy{
+			Permissions: []*rbacconfigv3.Permission{makePermission(rule)},
+			Principals:  m.makePrincipals(rule.From),
+		}
+	}
+	return out
+}
+
+// makePermission is what a rule allows: any of its methods on any of its paths at any of
+// its ports.
+func makePermission(rule ir.AccessRule) *rbacconfigv3.Permission {
+	var all []*rbacconfigv3.Permission
+	var methods, paths, ports []*rbacconfigv3.Permission
+	for _, method := range rule.Methods {
+		methods = append(methods, &rbacconfigv3.Permission{Rule: &rbacconfigv3.Permission_Header{Header: &routev3.HeaderMatcher{
+			Name:                 ":method",
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: exactly(method)},
+		}}})
+	}
+	for _, path := range rule.Paths {
+		value := exactly(path)
+		if prefix, found := strings.CutSuffix(path, "*"); found {
+			value = beginningWith(prefix)
+		}
+		paths = append(paths, &rbacconfigv3.Permission{Rule: &rbacconfigv3.Permission_UrlPath{UrlPath: &matcherv3.PathMatcher{
+			Rule: &matcherv3.PathMatcher_Path{Path: value},
+		}}})
+	}
+	for _, port := range rule.Ports {
+		ports = append(ports, &rbacconfigv3.Permission{Rule: &rbacconfigv3.Permission_DestinationPort{DestinationPort: port}})
+	}
+	for _, choice := range [][]*rbacconfigv3.Permission{methods, paths, ports} {
+		if len(choice) > 0 {
+			all = append(all, &rbacconfigv3.Permission{Rule: &rbacconfigv3.Permission_OrRules{
+				OrRules: &rbacconfigv3.Permission_Set{Rules: choice},
+			}})
+		}
+	}
+	if len(all) == 0 {
+		return &rbacconfigv3.Permission{Rule: &rbacconfigv3.Permission_Any{Any: true}}
+	}
+	return &rbacconfigv3.Permission{Rule: &rbacconfigv3.Permission_AndRules{
+		AndRules: &rbacconfigv3.Permission_Set{Rules: all},
+	}}
+}
+
+// makePrincipals are the callers, by the identities in their certificates. A connection
+// in cleartext proves none, and is only allowed where anybody is.
+func (m mesh) makePrincipals(from []ir.AccessSource) []*rbacconfigv3.Principal {
+	if len(from) == 0 {
+		return []*rbacconfigv3.Principal{{Identifier: &rbacconfigv3.Principal_Any{Any: true}}}
+	}
+	var out []*rbacconfigv3.Principal
+	add := func(name *matcherv3.StringMatcher) {
+		out = append(out, &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_Authenticated_{
+			Authenticated: &rbacconfigv3.Principal_Authenticated{PrincipalName: name},
+		}})
+	}
+	for _, source := range from {
+		prefix := fmt.Sprintf("spiffe://%s/ns/%s/sa/", m.trustDomain, source.Namespace)
+		if len(source.ServiceAccounts) == 0 {
+			add(beginningWith(prefix))
+		}
+		for _, account := range source.ServiceAccounts {
+			add(exactly(prefix + account))
+		}
+	}
+	return out
+}
+
+func exactly(value string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value}}
+}
+
+func beginningWith(prefix string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}}
+}
