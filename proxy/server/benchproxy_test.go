@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -25,6 +26,8 @@ type benchProxy struct {
 	routes int
 
 	conn   net.Conn
+	in     *bufio.Reader
+	out    *bufio.Writer
 	framer *http2.Framer
 	// received holds bytes of messages that are not complete yet.
 	received []byte
@@ -33,6 +36,7 @@ type benchProxy struct {
 const (
 	benchStream = 1
 	benchWindow = 1 << 30
+	benchBuffer = 4 << 10
 )
 
 // run connects and acks until the context ends.
@@ -47,12 +51,16 @@ func (p *benchProxy) run(ctx context.Context, address string) error {
 	if err := p.open(address); err != nil {
 		return err
 	}
-	p.framer = http2.NewFramer(conn, conn)
+	p.in, p.out = bufio.NewReaderSize(conn, benchBuffer), bufio.NewWriterSize(conn, benchBuffer)
+	p.framer = http2.NewFramer(p.out, p.in)
 	p.framer.SetReuseFrames()
 	for {
 		frame, err := p.framer.ReadFrame()
 		if err == nil {
 			err = p.take(frame)
+		}
+		if err == nil && p.in.Buffered() == 0 {
+			err = p.out.Flush() // One write for all that came with one read.
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.node, err)

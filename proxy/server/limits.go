@@ -13,10 +13,10 @@ const (
 	pingTimeout = 10 * time.Second
 	// maxRequest bounds a request. Who reconnects with thousands of resources lists them all.
 	maxRequest = 64 << 20
-	// maxStreams bounds what one connection may open. A proxy needs one, and a second one while it moves.
-	maxStreams = 8
-	// handshakeTimeout is how long a connection may take until it has shown a certificate and begun to speak HTTP/2.
-	handshakeTimeout = 10 * time.Second
+	// window is how much a proxy may send ahead. Requests are a few bytes but for the first ones after a reconnect. Left to
+	// itself gRPC measures each connection to find a window, with a ping for every request that comes in: twice the packets
+	// and system calls of a push.
+	window = 1 << 20
 )
 
 // GRPCOptions are the options that the gRPC server should have. A connection older than maxAge, less or more by up to a
@@ -32,7 +32,7 @@ func GRPCOptions(maxAge time.Duration) []grpc.ServerOption {
 		// Envoy pings every 30 s as well; a server closes the connections of those who ping more often than it permits.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingTimeout, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(maxRequest),
-		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.StaticStreamWindowSize(window),
+		grpc.StaticConnWindowSize(window),
 	}
 }
