@@ -38,6 +38,8 @@ import (
 type Options struct {
 	// Proxy names the Gateway and GatewayClass that are served.
 	Proxy proxy.Options
+	// Views says which proxy gets what; the xDS server has to ask the same one.
+	Views *Views
 	// Prometheus is where checks are measured. With an empty URL every check waits
 	// without a verdict.
 	Prometheus metrics.Options
@@ -108,7 +110,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		case <-ctx.Done():
 		}
 	}
-	w := newWorld(o.Proxy.Gateway)
+	w := newWorld(o.Proxy.Gateway, o.Views)
 	samples := newSampler(queries, o.Now, waker)
 	policies := newProber(mgr.GetClient(), o.Now)
 	rollouts := &rolloutLoop{

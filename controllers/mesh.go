@@ -52,6 +52,7 @@ func (l *meshLoop) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, 
 	for view, snapshot := range l.last.Snapshots {
 		l.publish.Publish(view, snapshot)
 	}
+	l.world.views.set(out.Sidecars, out.Config.Sidecars)
 	for _, key := range l.world.published(in.Rollouts, out) {
 		l.wake(key)
 	}

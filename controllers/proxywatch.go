@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/proxy/inject"
 	"github.com/crossfade-dev/crossfade/proxy/server"
 )
 
@@ -56,43 +58,85 @@ func (w *proxyWatch) observe(ctx context.Context, ro *v1alpha1.Rollout, now time
 	for _, ack := range w.acks.ServiceAcks(service) {
 		connected[ack.Node] = ack
 	}
-	nodes := map[string]bool{}
-	for node := range connected {
-		nodes[node] = true
-	}
-	if err := w.running(ctx, service, nodes); err != nil {
+	nodes, starting, err := w.running(ctx, service)
+	if err != nil {
 		return delivery.Proxies{}, err
 	}
-	out := summarise(rendered, slices.Sorted(maps.Keys(nodes)), connected)
+	seen := sightings{connected: connected, starting: map[string]server.ServiceAck{}}
+	for node, ack := range connected {
+		if starting[node] {
+			seen.starting[node] = ack
+			delete(connected, node)
+			continue
+		}
+		nodes[node] = true
+	}
+	seen.nodes = slices.Sorted(maps.Keys(nodes))
+	out := summarise(rendered, seen)
 	out.Current = rendered.is(ro.Status.Record)
 	out.PendingSince = w.waiting(key, nodes, connected, now)
 	return out, nil
 }
 
-// running adds the proxies that run, by the cluster's account, and have the
-// Service in their configuration. One counts from its first readiness to its
-// end, not only while it is ready: a frozen proxy is not ready, and its open
-// connections may come back with the weights it had.
-func (w *proxyWatch) running(ctx context.Context, service string, nodes map[string]bool) error {
-	if !w.world.routesAtGateway(service) {
-		return nil
+// sightings are the proxies that have a Service in their configuration.
+type sightings struct {
+	// nodes are those that count, sorted; connected has what those with a stream have
+	// confirmed.
+	nodes     []string
+	connected map[string]server.ServiceAck
+	// starting are sidecars that have a stream, but whose application does not run yet.
+	// There are always some where many pods come and go, and a step that waited for each
+	// of them would wait until that is over. They do not count; but what they may route
+	// to stays, as the cluster may hear late that they have started.
+	starting map[string]server.ServiceAck
+}
+
+// running are the proxies that run, by the cluster's account, and have the Service in
+// their configuration, and the sidecars that are about to. One counts from its first
+// readiness to its end, not only while it is ready: a frozen proxy is not ready, and
+// its open connections may come back with the weights it had.
+func (w *proxyWatch) running(ctx context.Context, service string) (nodes, starting map[string]bool, err error) {
+	nodes, starting = map[string]bool{}, map[string]bool{}
+	if w.world.routesAtGateway(service) {
+		if err := w.list(ctx, v1alpha1.ProxyGateway, func(pod *corev1.Pod) {
+			if pod.Namespace == w.world.gateway.Namespace && proxyRuns(pod) {
+				nodes[nodeID(pod.Namespace, pod.Name)] = true
+			}
+		}); err != nil {
+			return nil, nil, err
+		}
 	}
+	if !w.world.routesInMesh(service) {
+		return nodes, starting, nil
+	}
+	namespace, _, _ := strings.Cut(service, "/")
+	err = w.list(ctx, v1alpha1.ProxySidecar, func(pod *corev1.Pod) {
+		switch {
+		case !w.world.views.sees(keyOf(pod), namespace), pod.DeletionTimestamp != nil:
+			// A sidecar that stops counts by its stream.
+		case sidecarRuns(pod):
+			nodes[nodeID(pod.Namespace, pod.Name)] = true
+		default:
+			starting[nodeID(pod.Namespace, pod.Name)] = true
+		}
+	})
+	return nodes, starting, err
+}
+
+// list reads the pods with one kind of proxy. There may be thousands, and nothing of
+// them is kept or changed, so they are not copied.
+func (w *proxyWatch) list(ctx context.Context, kind string, each func(*corev1.Pod)) error {
 	pods := &corev1.PodList{}
-	if err := w.cache.List(ctx, pods, client.MatchingLabels{v1alpha1.LabelProxy: proxyGateway}, client.InNamespace(w.world.gateway.Namespace)); err != nil {
+	if err := w.cache.List(ctx, pods, client.MatchingLabels{v1alpha1.LabelProxy: kind}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list proxies: %w", err)
 	}
 	for i := range pods.Items {
-		if proxyRuns(&pods.Items[i]) {
-			nodes[nodeID(pods.Items[i].Namespace, pods.Items[i].Name)] = true
-		}
+		each(&pods.Items[i])
 	}
 	return nil
 }
 
-// proxyGateway is the value of the label crossfade.dev/proxy of gateway pods.
-const proxyGateway = "gateway"
-
-// proxyRuns says whether a pod's proxy has come up and was not told to stop. A
+// proxyRuns says whether a gateway's proxy has come up and was not told to stop. A
 // proxy that stops still counts while it has a stream.
 func proxyRuns(pod *corev1.Pod) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
@@ -106,15 +150,30 @@ func proxyRuns(pod *corev1.Pod) bool {
 	return true
 }
 
+// sidecarRuns says whether a pod's sidecar has come up, as it does before the other
+// containers start: what these do, whether they crash or are not ready, says nothing
+// of it.
+func sidecarRuns(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return false
+	}
+	for _, c := range pod.Status.InitContainerStatuses {
+		if c.Name == inject.ProxyContainer {
+			return c.Started != nil && *c.Started
+		}
+	}
+	return false
+}
+
 // summarise counts acks and says what may still be routed where.
-func summarise(rendered rendering, nodes []string, connected map[string]server.ServiceAck) delivery.Proxies {
+func summarise(rendered rendering, seen sightings) delivery.Proxies {
 	out := delivery.Proxies{
-		Expected: int32(len(nodes)), Connected: int32(len(connected)),
+		Expected: int32(len(seen.nodes)), Connected: int32(len(seen.connected)),
 		Effective: int32(rendered.Weight), Published: rendered.Revisions,
 	}
 	may := map[string]bool{}
-	for _, node := range nodes {
-		ack, has := connected[node]
+	for _, node := range seen.nodes {
+		ack, has := seen.connected[node]
 		if has && ack.Current && !ack.Unknown {
 			out.Acked++
 		} else {
@@ -132,7 +191,14 @@ func summarise(rendered rendering, nodes []string, connected map[string]server.S
 			}
 		}
 	}
-	out.Agreed = agreed(rendered, connected)
+	for _, ack := range seen.starting {
+		for _, revision := range rendered.ever {
+			if ack.HighestShare(revision) > 0 {
+				may[revision] = true
+			}
+		}
+	}
+	out.Agreed = agreed(rendered, seen.connected)
 	out.Silent = out.Silent[:min(len(out.Silent), maxSilentNames)]
 	out.MayRoute = slices.Sorted(maps.Keys(may))
 	return out

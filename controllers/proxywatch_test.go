@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/server"
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
@@ -52,6 +55,14 @@ func TestSummarise(t *testing.T) {
 			reason: "unknown bytes may have any weight", nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Current: true, Unknown: true}},
 			want: delivery.Proxies{Expected: 1, Connected: 1, Silent: []string{"a"}, MayRoute: []string{"c", "s"}},
 		},
+		"one starts": {
+			reason: "its application does not run yet, so the step goes on; but it may have been told of the canary", nodes: []string{"a"},
+			acks: []server.ServiceAck{
+				{Node: "a", Current: true, Acked: []xds.Split{split(0)}, Possible: []xds.Split{split(0)}},
+				{Node: "b", Possible: []xds.Split{split(25)}},
+			},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Acked: 1, MayRoute: []string{"c", "s"}},
+		},
 		"one refuses": {
 			nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Rejected: "missing ]", Acked: []xds.Split{split(5)}, Possible: []xds.Split{split(5)}}},
 			want: delivery.Proxies{Expected: 1, Connected: 1, Rejected: 1, RejectedBy: "a", Error: "missing ]", Agreed: 5, Silent: []string{"a"}, MayRoute: []string{"c", "s"}},
@@ -59,12 +70,16 @@ func TestSummarise(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			connected := map[string]server.ServiceAck{}
+			seen := sightings{nodes: tc.nodes, connected: map[string]server.ServiceAck{}, starting: map[string]server.ServiceAck{}}
 			for _, a := range tc.acks {
-				connected[a.Node] = a
+				if slices.Contains(tc.nodes, a.Node) {
+					seen.connected[a.Node] = a
+				} else {
+					seen.starting[a.Node] = a
+				}
 			}
 			tc.want.Effective, tc.want.Published = 25, []string{"c", "s"}
-			if diff := cmp.Diff(tc.want, summarise(rendered, tc.nodes, connected)); diff != "" {
+			if diff := cmp.Diff(tc.want, summarise(rendered, seen)); diff != "" {
 				t.Errorf("%s: (-want +got)\n%s", tc.reason, diff)
 			}
 		})
@@ -72,7 +87,7 @@ func TestSummarise(t *testing.T) {
 }
 
 func TestWaitingKeepsTheLongestWait(t *testing.T) {
-	w := newProxyWatch(nil, nil, newWorld(types.NamespacedName{}))
+	w := newProxyWatch(nil, nil, newWorld(types.NamespacedName{}, NewViews(types.NamespacedName{})))
 	key := types.NamespacedName{Namespace: "shop", Name: "web"}
 	start := time.Unix(1000, 0)
 	both := map[string]bool{"a": true, "b": true}
@@ -88,6 +103,62 @@ func TestWaitingKeepsTheLongestWait(t *testing.T) {
 	}
 	if got := w.waiting(key, both, map[string]server.ServiceAck{"a": {Current: true}, "b": {Current: true}}, later); !got.IsZero() {
 		t.Errorf("all have acked: since %v, want zero", got)
+	}
+}
+
+func TestSidecarRuns(t *testing.T) {
+	yes, no := true, false
+	pod := func(phase corev1.PodPhase, name string, started *bool) *corev1.Pod {
+		return &corev1.Pod{Status: corev1.PodStatus{
+			Phase:                 phase,
+			InitContainerStatuses: []corev1.ContainerStatus{{Name: name, Started: started}},
+			ContainerStatuses:     []corev1.ContainerStatus{{Name: "app", Started: &no}},
+		}}
+	}
+	cases := map[string]struct {
+		reason string
+		pod    *corev1.Pod
+		want   bool
+	}{
+		"app crashes":  {"its sidecar goes on", pod(corev1.PodRunning, "crossfade-proxy", &yes), true},
+		"initializing": {"the application's own init containers ask through it", pod(corev1.PodPending, "crossfade-proxy", &yes), true},
+		"starting":     {"it has no configuration yet", pod(corev1.PodPending, "crossfade-proxy", &no), false},
+		"unknown":      {"nothing is said of it", pod(corev1.PodPending, "crossfade-proxy", nil), false},
+		"done":         {"the pod of a Job ends with its application", pod(corev1.PodSucceeded, "crossfade-proxy", &yes), false},
+		"another":      {"another init container", pod(corev1.PodRunning, "setup", &yes), false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := sidecarRuns(tc.pod); got != tc.want {
+				t.Errorf("%s: got %v, want %v", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestViews(t *testing.T) {
+	views := NewViews(types.NamespacedName{Namespace: "crossfade-system", Name: "crossfade"})
+	pod := types.NamespacedName{Namespace: "shop", Name: "web-0"}
+	views.set(map[types.NamespacedName]string{pod: ""}, []ir.Sidecar{{Namespace: "shop", Egress: ir.Egress{Namespaces: []string{"shop"}}}})
+	cases := map[string]struct{ reason, id, cluster, want string }{
+		"gateway":         {"the one that is served", "crossfade-system/g", "gateway/crossfade-system/crossfade", "gateway/crossfade-system/crossfade"},
+		"another gateway": {"it would get the wrong routes", "shop/g", "gateway/shop/own", ""},
+		"sidecar":         {"a pod that the mesh loop has seen", "shop/web-0", "sidecar/shop", "sidecar/shop/"},
+		"new sidecar":     {"the pod is too new: it comes back", "shop/web-1", "sidecar/shop", ""},
+		"liar":            {"a pod of another namespace", "shop/web-0", "sidecar/other", ""},
+		"grpc":            {"anybody else is a gRPC client", "x", "", "mesh"},
+		"nobody":          {"no id", "", "sidecar/shop", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := views.Of(&corev3.Node{Id: tc.id, Cluster: tc.cluster})
+			if got != tc.want || (err != nil) != (tc.want == "") {
+				t.Errorf("%s: got %q, %v; want %q", tc.reason, got, err, tc.want)
+			}
+		})
+	}
+	if !views.sees(pod, "shop") || views.sees(pod, "other") || views.sees(types.NamespacedName{Namespace: "shop", Name: "bare"}, "shop") {
+		t.Error("a sidecar sees the Services of the namespaces of its policy, and a pod without one sees none")
 	}
 }
 

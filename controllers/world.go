@@ -15,10 +15,12 @@ import (
 // has to know it.
 type world struct {
 	gateway types.NamespacedName
+	views   *Views
 
-	mu        sync.RWMutex
-	rollouts  map[types.NamespacedName]rendering
-	atGateway map[string]bool
+	mu       sync.RWMutex
+	rollouts map[types.NamespacedName]rendering
+	// atGateway and inMesh are the Services that gateways and sidecars route to.
+	atGateway, inMesh map[string]bool
 }
 
 // rendering is what is published for one Rollout.
@@ -43,8 +45,8 @@ func sameSplit(a, b *v1alpha1.Record) bool {
 		a.Weight == b.Weight && a.Total == b.Total && a.Capacity == b.Capacity
 }
 
-func newWorld(gateway types.NamespacedName) *world {
-	return &world{gateway: gateway, rollouts: map[types.NamespacedName]rendering{}, atGateway: map[string]bool{}}
+func newWorld(gateway types.NamespacedName, views *Views) *world {
+	return &world{gateway: gateway, views: views, rollouts: map[types.NamespacedName]rendering{}}
 }
 
 func (w *world) rendering(key types.NamespacedName) rendering {
@@ -59,6 +61,14 @@ func (w *world) routesAtGateway(service string) bool {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.atGateway[service]
+}
+
+// routesInMesh says whether the sidecars that know the Service's namespace divide its
+// requests. The pods of a headless Service are chosen by the clients themselves.
+func (w *world) routesInMesh(service string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.inMesh[service]
 }
 
 // published takes over what was just handed to the xDS server, and returns the
@@ -82,7 +92,7 @@ func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []type
 			changed = append(changed, key)
 		}
 	}
-	w.rollouts, w.atGateway = next, servicesAtGateways(out.Config)
+	w.rollouts, w.atGateway, w.inMesh = next, servicesAtGateways(out.Config), servicesInMesh(out.Config)
 	return changed
 }
 
@@ -100,6 +110,16 @@ func everPublished(before []string, r rendering) []string {
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+func servicesInMesh(config ir.Config) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range config.Services {
+		if len(s.ClusterIPs) > 0 && len(s.Ports) > 0 {
+			out[s.String()] = true
+		}
+	}
 	return out
 }
 

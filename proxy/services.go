@@ -238,4 +238,3 @@ func httpPorts(service *corev1.Service) []corev1.ServicePort {
 	slices.SortFunc(ports, func(a, b corev1.ServicePort) int { return cmp.Compare(a.Port, b.Port) })
 	return ports
 }
-

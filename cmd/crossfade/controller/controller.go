@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -27,7 +26,6 @@ import (
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/server"
-	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
 // Names that the manifests rely on.
@@ -111,9 +109,10 @@ func Run(ctx context.Context, args []string) error {
 	}
 	options := proxy.DefaultOptions()
 	options.Gateway = s.gateway
-	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, ViewOf: viewOf(s.gateway)})
+	views := controllers.NewViews(s.gateway)
+	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
-		Proxy: options, Prometheus: s.prometheus, Workers: s.workers, Now: time.Now,
+		Proxy: options, Views: views, Prometheus: s.prometheus, Workers: s.workers, Now: time.Now,
 	}); err != nil {
 		return err
 	}
@@ -159,24 +158,6 @@ func newManager(config *rest.Config, s settings) (manager.Manager, error) {
 		}
 	}
 	return mgr, nil
-}
-
-// viewOf says which configuration a proxy gets: the gateway's, or that of a gRPC
-// client.
-func viewOf(gateway types.NamespacedName) func(*corev3.Node) (string, error) {
-	return func(node *corev3.Node) (string, error) {
-		own := xds.GatewayView(gateway.Namespace, gateway.Name)
-		switch {
-		case node.GetId() == "":
-			return "", errors.New("the node has no id")
-		case node.GetCluster() == own:
-			return own, nil
-		case strings.HasPrefix(node.GetCluster(), "gateway/"):
-			return "", fmt.Errorf("node cluster %q: only %q is served", node.GetCluster(), own)
-		default:
-			return xds.MeshView, nil
-		}
-	}
 }
 
 // serveXDS listens once this replica leads: until replicas tell each other what
