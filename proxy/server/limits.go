@@ -17,6 +17,10 @@ const (
 	// itself gRPC measures each connection to find a window, with a ping for every request that comes in: twice the packets
 	// and system calls of a push.
 	window = 1 << 20
+	// maxStreams bounds what one connection may open. A proxy needs one, and a second one while it moves.
+	maxStreams = 8
+	// handshakeTimeout is how long a connection may take until it has shown a certificate and begun to speak HTTP/2.
+	handshakeTimeout = 10 * time.Second
 )
 
 // GRPCOptions are the options that the gRPC server should have. A connection older than maxAge, less or more by up to a
@@ -34,5 +38,7 @@ func GRPCOptions(maxAge time.Duration) []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.StaticStreamWindowSize(window),
 		grpc.StaticConnWindowSize(window),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
 	}
 }
