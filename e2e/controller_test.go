@@ -3,10 +3,13 @@
 package e2e
 
 import (
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
@@ -63,4 +66,56 @@ func (s *scene) killController(stage string) {
 		s.Fatalf("found no process of the controller to kill in stage %s", stage)
 	}
 	s.Logf("killed the controller in stage %s", stage)
+}
+
+// The leader of two controllers dies mid-way. The other one takes over when the lease is over; no weight moves
+// meanwhile, and the delivery goes on to its end.
+func TestLeaderKilled(t *testing.T) {
+	s := begin(t, setup{Steps: []step{{30, "endless"}, {60, "2s"}}})
+	replicas := func(n string) {
+		s.kubectl("-n", system, "scale", "deployment/crossfade-controller", "--replicas="+n)
+		s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", "--timeout=90s")
+	}
+	t.Cleanup(func() { replicas("1") })
+	replicas("2")
+	f := s.load()
+	canary := s.change("v2")
+	s.atWeight(canary, 30)
+	leader := s.leader()
+	killed := time.Now()
+	for _, pid := range processes(t, string(leader.UID), "/crossfade") {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatalf("kill the leader (process %d): %v", pid, err)
+		}
+	}
+	s.until("another controller leads", func() (string, bool) {
+		now := s.leader()
+		return now.Name, now.UID != leader.UID
+	})
+	t.Logf("%s took over from %s after %s", s.leader().Name, leader.Name, time.Since(killed).Round(time.Second))
+	s.promote(canary)
+	s.atWeight(canary, 60)
+	took := time.Since(killed).Round(time.Second)
+	t.Logf("the next weight was confirmed by all %s after the leader's death", took)
+	s.promoted(canary)
+	for _, state := range s.rollout.States() {
+		w := state.Object.Status.Weight
+		if state.At.After(killed) && state.Object.Status.Canary.Revision == canary && (w.Desired < 30 || w.Effective < 30) {
+			t.Errorf("a weight moved back when another controller took over: %v", state.Object)
+			break
+		}
+	}
+	f.judge(map[string]string{canary: "v2"})
+}
+
+// leader is the controller's pod that holds the lease.
+func (s *scene) leader() corev1.Pod {
+	s.Helper()
+	// <pod>_<random>
+	holder, _, _ := strings.Cut(s.kubectl("-n", system, "get", "lease", "crossfade-controller", "-o", "jsonpath={.spec.holderIdentity}"), "_")
+	var p corev1.Pod
+	if err := s.api.Get(s.ctx, types.NamespacedName{Namespace: system, Name: holder}, &p); err != nil {
+		s.Fatalf("get the leader %q: %v", holder, err)
+	}
+	return p
 }

@@ -10,15 +10,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
-	"github.com/crossfade-dev/crossfade/e2e/load"
 )
 
 // TestDeliver are the deliveries that need nothing but a namespace of their own: they run side by side.
 func TestDeliver(t *testing.T) {
+	u := serveUsage(t)
 	for _, c := range []struct {
 		name string
 		test func(*testing.T)
 	}{
+		// First what waits longest.
+		{"autoscaled", func(t *testing.T) { autoscaled(t, u) }},
+		{"autoscaled-unready", func(t *testing.T) { autoscaledUnready(t, u) }},
 		{"promote", promote},
 		{"rollback", rollback},
 		{"adopt-and-delete", adoptAndDelete},
@@ -28,6 +31,8 @@ func TestDeliver(t *testing.T) {
 		{"scale-midway", scaleMidway},
 		{"kubectl", kubectlVerbs},
 		{"writers", writers},
+		{"many-slices", manySlices},
+		{"while-promoting", whilePromoting},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -66,15 +71,7 @@ func promote(t *testing.T) {
 	if len(counts.Own) > 0 {
 		t.Errorf("no version has a bug, but: %v", counts)
 	}
-	moved := s.seenAt(func(r live.Rollout) bool { return r.Status.Phase == "Promoting" })
-	plain := s.plainCounts()
-	t.Logf("in the cluster, past the mesh: %v", plain)
-	if first := plain.First["v2"]; plain.Versions["v1"] == 0 || plain.Versions["v2"] == 0 || first.Before(moved) {
-		t.Errorf("a client of the plain Service met the canary %s before the pin moved: %v", moved.Sub(first), plain)
-	}
-	if plain.Lost > 0 {
-		t.Errorf("%d requests of the client in the cluster were lost:\n%s", plain.Lost, load.Describe(plain.Failures))
-	}
+	s.judgePast("in the cluster", s.plainCounts())
 	if r := s.pods(); len(r[stable]) != 0 {
 		t.Errorf("when Healthy, pods of the stable revision of before are still there: %v", r)
 	}

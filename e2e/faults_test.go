@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -38,4 +39,37 @@ func TestPrometheusAway(t *testing.T) {
 	s.atWeight(canary, 60)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
+}
+
+// A node is drained mid-way: budgets let the pods of stable and canary, a gateway and the controller itself go one
+// after the other, others take their places, and no request is lost. The budget counts the canary's pods, whoever
+// owns them.
+func TestNodeDrained(t *testing.T) {
+	s := begin(t, setup{Steps: []step{{50, "endless"}}})
+	s.apply("budget.yaml")
+	f := s.load()
+	f.redoneIsFine = true // where a proxy drains, too
+	canary := s.change("v2")
+	s.atWeight(canary, 50)
+	s.kubectl("wait", "pdb/"+name, "--for=jsonpath={.status.expectedPods}=6", "--timeout=30s")
+	const node = "node1"
+	t.Cleanup(func() { s.kubectl("uncordon", node) })
+	begin := time.Now()
+	out := s.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
+	evicted := strings.Count(out, "evicting pod "+s.Namespace+"/")
+	t.Logf("drained in %s, with %d tries to evict pods of the application", time.Since(begin).Round(time.Second), evicted)
+	if evicted == 0 {
+		t.Error("no pod of the application was on the node: nothing was tested")
+	}
+	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", "--timeout=90s")
+	s.rollout.Skip()
+	s.await("has its pods again", func(r live.Rollout) bool {
+		return r.Status.Stable.Ready == 4 && r.Status.Canary.Ready == 2 && r.Status.Weight.Acked == 50
+	})
+	s.promote(canary)
+	s.promoted(canary)
+	f.judge(map[string]string{canary: "v2"})
+	if out := s.kubectl("get", "events", "--field-selector=involvedObject.kind=PodDisruptionBudget,type=Warning", "-o", "name"); out != "" {
+		t.Errorf("the budget had trouble with who owns the pods: %s", s.kubectl("get", "events", "--field-selector=involvedObject.kind=PodDisruptionBudget"))
+	}
 }

@@ -4,11 +4,16 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"syscall"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/crossfade-dev/crossfade/e2e/live"
+	"github.com/crossfade-dev/crossfade/e2e/load"
 )
 
 // A gateway pod goes under load, mid-way: it drains without loss, its successor gets the weight before any request.
@@ -80,4 +85,65 @@ func TestFrozenEnvoy(t *testing.T) {
 	if counts := f.judge(nil); counts.Versions["v2"] > 0 {
 		t.Errorf("the thawed proxy still sends requests to the canary that is gone: %v", counts)
 	}
+}
+
+// A gateway pod is gone at once, mid-way: what was in flight in it is lost and nothing else, and the rollout goes on
+// with its successor.
+func TestGatewayPodKilled(t *testing.T) {
+	s := begin(t, setup{Steps: []step{{40, "endless"}}})
+	f := s.load()
+	canary := s.change("v2")
+	s.atWeight(canary, 40)
+	s.slowDown(100 * time.Millisecond) // so that something is in flight
+	pods := s.gateways()
+	envoys := processes(t, string(pods[0].UID), "/usr/local/bin/envoy")
+	if len(envoys) == 0 {
+		t.Fatal("found no process of Envoy to wait for")
+	}
+	killed := time.Now()
+	s.kubectl("-n", system, "delete", "pod", pods[0].Name, "--force", "--grace-period=0")
+	died := s.died(envoys[0])
+	f.excused = func(r load.Sample) bool { return r.At.Before(died) && r.At.Add(r.Took).After(killed) }
+	f.redoneIsFine = true
+	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-gateway", "--timeout=60s")
+	s.rollout.Skip()
+	s.await("counts all gateways", func(r live.Rollout) bool {
+		p := r.Status.Proxies
+		return int(p.Expected) == len(pods) && p.Acked == p.Expected && p.Connected == p.Expected
+	})
+	s.promote(canary)
+	s.promoted(canary)
+	counts := f.judge(map[string]string{canary: "v2"})
+	t.Logf("in flight, and lost: %d", counts.Lost)
+}
+
+// slowDown makes every pod of the application answer later.
+func (s *scene) slowDown(delay time.Duration) {
+	s.Helper()
+	var list corev1.PodList
+	if err := s.api.List(s.ctx, &list, client.InNamespace(s.Namespace), client.MatchingLabels{"app": name}); err != nil {
+		s.Fatal(err)
+	}
+	for _, p := range list.Items {
+		answer, err := http.Post(fmt.Sprintf("http://%s:8080/fault?delay=%s", p.Status.PodIP, delay), "", nil)
+		if err != nil {
+			s.Fatal(err)
+		}
+		_ = answer.Body.Close()
+	}
+}
+
+// died waits until a process is gone and returns when that was.
+func (s *scene) died(pid int) time.Time {
+	s.Helper()
+	s.until(fmt.Sprintf("process %d is gone", pid), func() (string, bool) {
+		for range 100 {
+			if syscall.Kill(pid, 0) != nil {
+				return "", true
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+		return "it lives", false
+	})
+	return time.Now()
 }

@@ -36,7 +36,13 @@ func (s *scene) feed(stdin string, args ...string) (string, error) {
 // kubectl runs what must succeed.
 func (s *scene) kubectl(args ...string) string {
 	s.Helper()
-	out, err := s.try(args...)
+	return s.must("", args...)
+}
+
+// must runs kubectl with something to read, which must succeed.
+func (s *scene) must(stdin string, args ...string) string {
+	s.Helper()
+	out, err := s.feed(stdin, args...)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -46,12 +52,18 @@ func (s *scene) kubectl(args ...string) string {
 // render returns one of the manifests of testdata.
 func (s *scene) render(file string) string {
 	s.Helper()
+	return s.manifest(file, s.setup)
+}
+
+// manifest returns one of them with data put in.
+func (s *scene) manifest(file string, data any) string {
+	s.Helper()
 	t, err := template.ParseFS(manifests, "testdata/"+file)
 	if err != nil {
 		s.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := t.ExecuteTemplate(&out, file, s.setup); err != nil {
+	if err := t.ExecuteTemplate(&out, file, data); err != nil {
 		s.Fatal(err)
 	}
 	return out.String()
@@ -60,11 +72,7 @@ func (s *scene) render(file string) string {
 // apply applies one of them, as a user does.
 func (s *scene) apply(file string) string {
 	s.Helper()
-	out, err := s.feed(s.render(file), "apply", "-f", "-")
-	if err != nil {
-		s.Fatal(err)
-	}
-	return out
+	return s.must(s.render(file), "apply", "-f", "-")
 }
 
 // until asks until an answer is as it should be; for what has no watch.

@@ -67,6 +67,9 @@ func clean(t *testing.T, text string) string {
 	if annotations, is := metadata["annotations"].(map[string]any); is {
 		delete(annotations, "deployment.kubernetes.io/revision")
 		delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
+		if len(annotations) == 0 {
+			delete(metadata, "annotations")
+		}
 	}
 	out, err := json.MarshalIndent(o, "", " ")
 	if err != nil {
