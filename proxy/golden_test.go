@@ -154,12 +154,13 @@ func decode[T any](t testing.TB, document []byte) *T {
 }
 
 // readable is a world for people: every resource once, and the names of those that
-// each view gets.
+// each view gets. One that another view has differently says so in its name.
 func readable(t *testing.T, world *xds.World) map[string]any {
 	t.Helper()
 	resources := map[string]map[string]any{}
 	views := map[string]map[string][]string{}
-	for view, snapshot := range world.Snapshots {
+	for _, view := range sortedKeys(world.Snapshots) {
+		snapshot := world.Snapshots[view]
 		views[view] = map[string][]string{}
 		for kind, byName := range map[string]map[string]*xds.Resource{
 			"clusters": snapshot.Clusters, "endpoints": snapshot.Endpoints,
@@ -170,7 +171,11 @@ func readable(t *testing.T, world *xds.World) map[string]any {
 				resources[kind] = map[string]any{}
 			}
 			for name, r := range byName {
-				resources[kind][name] = message(t, r)
+				content := message(t, r)
+				if other, taken := resources[kind][name]; taken && !cmp.Equal(other, content) {
+					name += ", as " + view + " has it"
+				}
+				resources[kind][name] = content
 			}
 		}
 	}

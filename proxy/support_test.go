@@ -41,7 +41,15 @@ func told(out proxy.Output) map[string]any {
 		}
 		routes[key.String()] = parents
 	}
-	return map[string]any{"gatewayClasses": classes, "gateways": gateways, "httpRoutes": routes}
+	all := map[string]any{"gatewayClasses": classes, "gateways": gateways, "httpRoutes": routes}
+	if len(out.MeshPolicies) > 0 {
+		policies := map[string]any{}
+		for key, conditions := range out.MeshPolicies {
+			policies[key.String()] = lines(conditions)
+		}
+		all["meshPolicies"] = policies
+	}
+	return all
 }
 
 func lines(conditions []metav1.Condition) []string {

@@ -15,7 +15,7 @@ import (
 func requestLine() map[string]string {
 	line := connectionLine()
 	line["method"] = "%REQ(:METHOD)%"
-	line["path"] = "%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%"
+	line["path"] = "%PATH(NQ:ORIG_OR_PATH)%"
 	line["authority"] = "%REQ(:AUTHORITY)%"
 	line["protocol"] = "%PROTOCOL%"
 	line["status"] = "%RESPONSE_CODE%"
