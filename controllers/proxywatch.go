@@ -51,6 +51,9 @@ func nodeID(namespace, pod string) string { return namespace + "/" + pod }
 
 // observe summarises the proxies that route to the Rollout's Service.
 func (w *proxyWatch) observe(ctx context.Context, ro *v1alpha1.Rollout, now time.Time) (delivery.Proxies, error) {
+	if err := w.world.someWorld(ctx); err != nil {
+		return delivery.Proxies{}, err
+	}
 	key := keyOf(ro)
 	rendered := w.world.rendering(key)
 	service := ro.Namespace + "/" + serviceName(ro)

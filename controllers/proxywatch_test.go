@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -191,3 +193,24 @@ func TestProxyRuns(t *testing.T) {
 		})
 	}
 }
+
+// TestObserveWaitsForTheFirstWorld: before it no Service has a proxy, whatever runs.
+func TestObserveWaitsForTheFirstWorld(t *testing.T) {
+	w := newProxyWatch(nil, noAcks{}, newWorld(types.NamespacedName{}, NewViews(types.NamespacedName{})))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := w.observe(over, &v1alpha1.Rollout{}, time.Unix(1000, 0)); err == nil {
+		t.Errorf("nothing is published, but the proxies are told to be %+v", got)
+	}
+	w.world.published(nil, proxy.Output{})
+	w.world.published(nil, proxy.Output{})
+	soon, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := w.observe(soon, &v1alpha1.Rollout{}, time.Unix(1000, 0)); err != nil {
+		t.Errorf("something is published: %v", err)
+	}
+}
+
+type noAcks struct{}
+
+func (noAcks) ServiceAcks(string) []server.ServiceAck { return nil }

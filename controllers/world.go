@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -16,6 +18,9 @@ import (
 type world struct {
 	gateway types.NamespacedName
 	views   *Views
+
+	// first is closed when something was published at all.
+	first chan struct{}
 
 	mu       sync.RWMutex
 	rollouts map[types.NamespacedName]rendering
@@ -46,7 +51,19 @@ func sameSplit(a, b *v1alpha1.Record) bool {
 }
 
 func newWorld(gateway types.NamespacedName, views *Views) *world {
-	return &world{gateway: gateway, views: views, rollouts: map[types.NamespacedName]rendering{}}
+	return &world{gateway: gateway, views: views, first: make(chan struct{}), rollouts: map[types.NamespacedName]rendering{}}
+}
+
+// someWorld waits until something was published. A process that has only just become
+// the leader knows of no proxy before: who read that as "no proxy routes to the
+// Service" would tell so in the status, in the midst of a delivery.
+func (w *world) someWorld(ctx context.Context) error {
+	select {
+	case <-w.first:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the first configuration of the proxies: %w", ctx.Err())
+	}
 }
 
 func (w *world) rendering(key types.NamespacedName) rendering {
@@ -91,6 +108,9 @@ func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []type
 		if !was || !before.is(&r.record) || before.Weight != r.Weight || !slices.Equal(before.Revisions, r.Revisions) {
 			changed = append(changed, key)
 		}
+	}
+	if w.atGateway == nil {
+		close(w.first)
 	}
 	w.rollouts, w.atGateway, w.inMesh = next, servicesAtGateways(out.Config), servicesInMesh(out.Config)
 	return changed
