@@ -19,11 +19,11 @@ import (
 	"github.com/crossfade-dev/crossfade/proxy/inject"
 )
 
-// bundleLoop gives every namespace with proxies a ConfigMap with the roots to
+// trustLoop gives every namespace with proxies a ConfigMap with the roots to
 // believe, from which pods verify the controller before they send it their token.
 // It leaves the ConfigMap of a namespace that has no proxies any more: roots are no
 // secret, and a pod that is on its way would wait for it.
-type bundleLoop struct {
+type trustLoop struct {
 	cache     client.Reader
 	client    client.Client
 	authority *Authority
@@ -32,7 +32,7 @@ type bundleLoop struct {
 }
 
 // Reconcile brings the ConfigMap of one namespace up to date.
-func (l *bundleLoop) Reconcile(ctx context.Context, r ctrl.Request) (ctrl.Result, error) {
+func (l *trustLoop) Reconcile(ctx context.Context, r ctrl.Request) (ctrl.Result, error) {
 	bundle := l.authority.Bundle()
 	if len(bundle) == 0 {
 		return ctrl.Result{}, nil // All namespaces are looked at again when the root is known.
@@ -71,7 +71,7 @@ func (l *bundleLoop) Reconcile(ctx context.Context, r ctrl.Request) (ctrl.Result
 
 // needed says whether pods of a namespace may mount the bundle. Where Istio reads
 // the label instead of us, it does no harm.
-func (l *bundleLoop) needed(ctx context.Context, namespace *corev1.Namespace) (bool, error) {
+func (l *trustLoop) needed(ctx context.Context, namespace *corev1.Namespace) (bool, error) {
 	if namespace.Name == l.system || inject.NamespaceMeshed(namespace.Labels, false) {
 		return true, nil
 	}
@@ -93,7 +93,7 @@ func ofMesh(pod client.Object) bool {
 }
 
 // published says whether every ConfigMap that is needed holds this bundle.
-func (l *bundleLoop) published(ctx context.Context, bundle []byte) (bool, error) {
+func (l *trustLoop) published(ctx context.Context, bundle []byte) (bool, error) {
 	namespaces, bundles := &corev1.NamespaceList{}, &corev1.ConfigMapList{}
 	if err := l.cache.List(ctx, namespaces, client.UnsafeDisableDeepCopy); err != nil {
 		return false, fmt.Errorf("list namespaces: %w", err)
@@ -121,9 +121,9 @@ func (l *bundleLoop) published(ctx context.Context, bundle []byte) (bool, error)
 
 // setupBundles looks at a namespace when it, its bundle or its proxies change, and
 // at all of them when the roots do.
-func setupBundles(mgr ctrl.Manager, l *bundleLoop) error {
+func setupBundles(mgr ctrl.Manager, l *trustLoop) error {
 	changed := make(chan event.GenericEvent)
-	if err := mgr.Add(bundlePump{authority: l.authority, cache: l.cache, out: changed}); err != nil {
+	if err := mgr.Add(trustPump{authority: l.authority, cache: l.cache, out: changed}); err != nil {
 		return fmt.Errorf("add bundle pump: %w", err)
 	}
 	ofNamespace := func(_ context.Context, o client.Object) []reconcile.Request {
@@ -142,15 +142,15 @@ func setupBundles(mgr ctrl.Manager, l *bundleLoop) error {
 		Complete(l)
 }
 
-// bundlePump wakes all namespaces when the roots have changed.
-type bundlePump struct {
+// trustPump wakes all namespaces when the roots have changed.
+type trustPump struct {
 	authority *Authority
 	cache     client.Reader
 	out       chan<- event.GenericEvent
 }
 
 // Start runs until ctx ends.
-func (p bundlePump) Start(ctx context.Context) error {
+func (p trustPump) Start(ctx context.Context) error {
 	changed, cancel := p.authority.Subscribe()
 	defer cancel()
 	for {

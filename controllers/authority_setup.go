@@ -78,7 +78,7 @@ func SetupIdentity(mgr ctrl.Manager, o AuthorityOptions) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	bundles := &bundleLoop{cache: mgr.GetClient(), client: mgr.GetClient(), authority: authority, system: o.Namespace}
+	bundles := &trustLoop{cache: mgr.GetClient(), client: mgr.GetClient(), authority: authority, system: o.Namespace}
 	if err := setupBundles(mgr, bundles); err != nil {
 		return nil, fmt.Errorf("set up trust bundles: %w", err)
 	}
