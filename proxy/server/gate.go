@@ -15,7 +15,14 @@ func (s *stream) mayAdd(k kind, r *xds.Resource) bool {
 				return false
 			}
 		}
-	case listeners, kinds:
+	case listeners:
+		// One that leads to a cluster by itself would refuse connections until that is there.
+		for _, cluster := range r.Clusters {
+			if !s.usable(cluster) {
+				return false
+			}
+		}
+	case kinds:
 	}
 	return true
 }
@@ -216,10 +223,30 @@ func (s *stream) inUse() *inUse {
 	l, r := &s.types[listeners], &s.types[routes]
 	u.routes, u.anyRoute = l.references()
 	u.clusters, u.anyCluster = r.references()
+	l.leadTo(u.clusters)
 	u.anyRoute = u.anyRoute || s.reconnected && !l.seen
 	u.anyCluster = u.anyCluster || s.routesUntold()
 	s.use = u
 	return u
+}
+
+// leadTo adds the clusters that listeners lead to by themselves.
+func (t *subscription) leadTo(clusters map[string]struct{}) {
+	lead := func(r *xds.Resource) {
+		for _, name := range r.Clusters {
+			clusters[name] = struct{}{}
+		}
+	}
+	for _, versions := range []map[string]*xds.Resource{t.held, t.undefined} {
+		for _, r := range versions {
+			lead(r)
+		}
+	}
+	if t.flight != nil {
+		for _, r := range t.flight.add {
+			lead(r)
+		}
+	}
 }
 
 // references collects what the versions that the proxy may be using refer to, and whether one of them is a ghost.

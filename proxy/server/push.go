@@ -49,7 +49,7 @@ func (s *stream) nextOf(k kind) (response, bool) {
 	}
 	s.use = nil
 	t.superseded(s.world.all[k])
-	r := response{kind: k}
+	r, waits := response{kind: k}, false
 	for _, name := range slices.Sorted(maps.Keys(t.todo)) {
 		switch what, res := s.decide(k, name); what {
 		case drop:
@@ -59,7 +59,11 @@ func (s *stream) nextOf(k kind) (response, bool) {
 		case remove:
 			r.removed = append(r.removed, name)
 		case wait:
+			waits = true
 		}
+	}
+	if k == listeners && waits && t.greet && !s.reconnected && len(r.add) == 0 {
+		return response{}, false // Envoy would take no listeners for its whole configuration, and be ready.
 	}
 	if single := len(t.suspects) > 0 || k == routes && (t.single || len(r.add) <= routeBatch); single && len(r.add) > 0 {
 		r.add, r.removed = r.add[:1], nil

@@ -48,6 +48,8 @@ type Server struct {
 	rejections atomic.Uint64
 	// publishing keeps worlds in their order; it is never held while something is sent.
 	publishing sync.Mutex
+	// derived are the worlds that were made last, under publishing.
+	derived []derivation
 
 	mu          sync.Mutex
 	views       map[string]*view
@@ -97,7 +99,7 @@ func (s *Server) Publish(name string, snap *xds.Snapshot) {
 	s.mu.Unlock()
 
 	before := v.world.Load()
-	w := newWorld(before, snap)
+	w := s.derive(before, snap)
 	if before != nil && !w.differs() {
 		return
 	}
@@ -111,6 +113,45 @@ func (s *Server) Publish(name string, snap *xds.Snapshot) {
 		}
 	}
 	s.notify()
+}
+
+// derivation is a world and what it was made of.
+type derivation struct {
+	before *world
+	snap   *xds.Snapshot
+	world  *world
+}
+
+// derivationsKept is how many worlds are remembered: as many kinds of views as usually differ from one another.
+const derivationsKept = 16
+
+// derive makes the world that follows another one. Views that had the same and get the same, as the sidecars of most
+// namespaces do, share it: what changed is found once.
+func (s *Server) derive(before *world, snap *xds.Snapshot) *world {
+	for _, d := range s.derived {
+		if d.before == before && d.snap == snap {
+			return d.world
+		}
+	}
+	w := newWorld(before, snap)
+	if len(s.derived) == derivationsKept {
+		s.derived = slices.Delete(s.derived, 0, 1)
+	}
+	s.derived = append(s.derived, derivation{before, snap, w})
+	return w
+}
+
+// Reassign asks for the view of every connected proxy again, and ends the streams of those that have got another one: they
+// come back for it. It is for policies that apply to a pod from now on, not for every change of one.
+func (s *Server) Reassign() {
+	s.mu.Lock()
+	connections := slices.Collect(maps.Keys(s.connections))
+	s.mu.Unlock()
+	for _, c := range connections {
+		if view, err := s.options.ViewOf(c.proxy); err == nil && view != c.viewName {
+			c.fail(status.Errorf(codes.Unavailable, "the proxy belongs to view %q now", view))
+		}
+	}
 }
 
 // Subscribe returns a channel that gets a signal after acks, rejections, published worlds, connects and disconnects.
@@ -161,7 +202,7 @@ func (s *Server) serve(ctx context.Context, w wire) error {
 	if err != nil {
 		return status.Error(codes.PermissionDenied, err.Error())
 	}
-	c, err := s.connect(node.GetId(), viewName, w)
+	c, err := s.connect(node, viewName, w)
 	if err != nil {
 		return err
 	}
@@ -179,7 +220,7 @@ func (s *Server) serve(ctx context.Context, w wire) error {
 }
 
 // connect enters a stream into the books. From here on it misses no world.
-func (s *Server) connect(node, viewName string, w wire) (*connection, error) {
+func (s *Server) connect(proxy *corev3.Node, viewName string, w wire) (*connection, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.views[viewName]
@@ -188,12 +229,13 @@ func (s *Server) connect(node, viewName string, w wire) (*connection, error) {
 	}
 	s.accepted++
 	c := &connection{
-		server: s, wire: w, view: v, viewName: viewName, node: node, since: s.options.Now(), number: s.accepted,
+		server: s, wire: w, view: v, viewName: viewName, node: proxy.GetId(), since: s.options.Now(), number: s.accepted,
+		proxy:  &corev3.Node{Id: proxy.GetId(), Cluster: proxy.GetCluster()}, // Envoy also lists all its extensions.
 		failed: make(chan error, 1),
 		stream: newStream(v.world.Load(), w.sotw()),
 	}
 	s.connections[c] = struct{}{}
-	s.options.Logger.V(1).Info("Proxy connected", "node", node, "view", viewName, "stream", c.number)
+	s.options.Logger.V(1).Info("Proxy connected", "node", c.node, "view", viewName, "stream", c.number)
 	return c, nil
 }
 

@@ -177,45 +177,57 @@ func (s *stream) status() map[string]TypeStatus {
 	return types
 }
 
-// serviceAck returns what the proxy has confirmed of a service, and whether it routes to it at all.
+// serviceAck returns what the proxy has confirmed of a service, and whether it routes to it at all. Where there are no
+// requests that routes could divide, the endpoints carry the weights.
 func (s *stream) serviceAck(service string) (ServiceAck, bool) {
-	t := &s.types[routes]
 	ack, found := ServiceAck{Current: true}, false
 	for name := range s.candidates(service) {
-		published := s.world.all[routes][name]
-		relevant := published != nil && t.wants(name) && mentionsService(published, service)
-		same := true // All that the proxy may be using divides the service as the published version does.
-		t.used(name, func(r *xds.Resource) bool {
-			relevant = relevant || mentionsService(r, service)
-			same = same && r.Body != nil && published != nil && equalSplits(r, published, service)
-			ack.Unknown = ack.Unknown || r.Body == nil
-			ack.Possible = append(ack.Possible, splitsOf(r, service)...)
-			return false
-		})
-		if !relevant {
-			continue
-		}
-		found = true
-		held := t.held[name]
-		if held != nil {
-			ack.Acked = append(ack.Acked, splitsOf(held, service)...)
-		}
-		if published == nil {
-			// One whose removal is acked may linger on old connections, but there is nothing more to confirm.
-			ack.Current = ack.Current && held == nil
-			continue
-		}
+		found = s.account(&ack, routes, name, service) || found
+	}
+	for _, name := range s.world.mentions[endpoints][service] {
+		found = s.account(&ack, endpoints, name, service) || found
+	}
+	return ack, found
+}
+
+// account adds what the proxy has confirmed of one resource, and says whether that concerns the service.
+func (s *stream) account(ack *ServiceAck, k kind, name, service string) bool {
+	t := &s.types[k]
+	published := s.world.all[k][name]
+	relevant := published != nil && t.wants(name) && mentionsService(published, service)
+	same := true // All that the proxy may be using divides the service as the published version does.
+	var possible []xds.Split
+	unknown := false
+	t.used(name, func(r *xds.Resource) bool {
+		relevant = relevant || mentionsService(r, service)
+		same = same && r.Body != nil && published != nil && equalSplits(r, published, service)
+		unknown = unknown || r.Body == nil
+		possible = append(possible, splitsOf(r, service)...)
+		return false
+	})
+	if !relevant {
+		return false
+	}
+	ack.Unknown = ack.Unknown || unknown
+	ack.Possible = append(ack.Possible, possible...)
+	held := t.held[name]
+	if held != nil {
+		ack.Acked = append(ack.Acked, splitsOf(held, service)...)
+	}
+	switch {
+	case published == nil:
+		// One whose removal is acked may linger on old connections, but there is nothing more to confirm.
+		ack.Current = ack.Current && held == nil
+	case held != nil && same:
 		// A gateway's RouteConfiguration changes with every weight of anybody. What others change in it must not look
 		// like an unacked weight of this service, nor may a proxy's refusal of it stop this one.
-		if held != nil && same {
-			continue
-		}
+	default:
 		ack.Current = false
 		if text, refused := t.refusal(name, published.Version); refused {
 			ack.Rejected = text
 		}
 	}
-	return ack, found
+	return true
 }
 
 // candidates returns the names of the RouteConfigurations that may mention the service: those that do as published, and
@@ -223,7 +235,7 @@ func (s *stream) serviceAck(service string) (ServiceAck, bool) {
 func (s *stream) candidates(service string) map[string]struct{} {
 	t := &s.types[routes]
 	names := map[string]struct{}{}
-	for _, name := range s.world.mentions[service] {
+	for _, name := range s.world.mentions[routes][service] {
 		names[name] = struct{}{}
 	}
 	for name := range t.todo {

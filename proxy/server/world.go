@@ -47,8 +47,8 @@ type world struct {
 	digest [kinds]uint64
 	// recent holds replaced versions of RouteConfigurations, the latest last.
 	recent map[string][]*xds.Resource
-	// mentions names the RouteConfigurations that carry a split of a service.
-	mentions map[string][]string
+	// mentions names the RouteConfigurations, and the endpoints, that carry a split of a service.
+	mentions [kinds]map[string][]string
 }
 
 // newWorld makes the world that follows prev, which is nil for the first.
@@ -79,9 +79,22 @@ func newWorld(prev *world, snap *xds.Snapshot) *world {
 	}
 	if len(w.changed[routes]) > 0 {
 		w.recent = remember(prev, w)
-		w.mentions = mentions(w.all[routes])
+	}
+	for _, k := range []kind{routes, endpoints} {
+		if w.splitsChanged(prev, k) {
+			w.mentions[k] = mentions(w.all[k])
+		}
 	}
 	return w
+}
+
+// splitsChanged says whether a resource with a split came, changed or went. Endpoints change with every pod, and hardly any
+// of them has one.
+func (w *world) splitsChanged(prev *world, k kind) bool {
+	return slices.ContainsFunc(w.changed[k], func(name string) bool {
+		before, after := prev.all[k][name], w.all[k][name]
+		return before != nil && before.Splits != nil || after != nil && after.Splits != nil
+	})
 }
 
 // version names the state of one type, for people and for SystemVersionInfo; nothing is decided by it.

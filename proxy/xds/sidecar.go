@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	"google.golang.org/protobuf/proto"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -250,11 +250,13 @@ func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
 	if err != nil {
 		return nil, sidecarKey{}, err
 	}
-	for _, listener := range []proto.Message{in, out} {
-		name := listener.(interface{ GetName() string }).GetName()
-		if own.Listeners[name], err = NewResource(name, listener); err != nil {
+	for _, listener := range []*listenerv3.Listener{in, out} {
+		made, err := NewResource(listener.GetName(), listener)
+		if err != nil {
 			return nil, sidecarKey{}, err
 		}
+		made.Clusters = slices.Sorted(maps.Keys(own.Clusters))
+		own.Listeners[made.Name] = made
 	}
 	return own, sidecarKey{
 		inbound:    own.Listeners[InboundName].Version,
