@@ -10,6 +10,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -84,6 +85,7 @@ func CacheOptions() (cache.Options, error) {
 			&corev1.Pod{}:                            {Transform: stripPod},
 			&discoveryv1.EndpointSlice{}:             {Transform: stripSlice},
 			&autoscalingv2.HorizontalPodAutoscaler{}: {Transform: stripAutoscaler},
+			&policyv1.PodDisruptionBudget{}:          {Transform: stripBudget},
 		},
 	}, nil
 }
@@ -168,6 +170,7 @@ func setupRollouts(mgr ctrl.Manager, l *rolloutLoop, wake <-chan event.GenericEv
 		Watches(&corev1.Service{}, on(m.service)).
 		Watches(&discoveryv1.EndpointSlice{}, on(m.slice)).
 		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, on(m.autoscaler)).
+		Watches(&policyv1.PodDisruptionBudget{}, on(m.budget)).
 		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, EnableWarmup: &warm})
 	// On a cluster before 1.36 these kinds do not exist; the probe says then that

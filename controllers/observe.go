@@ -55,6 +55,9 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	if err := o.services(ctx, reader, out); err != nil {
 		return nil, err
 	}
+	if err := o.budgets(ctx, out); err != nil {
+		return nil, err
+	}
 	var err error
 	if out.Refused, err = o.refusal(ctx, ro); err != nil {
 		return nil, err

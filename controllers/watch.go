@@ -111,15 +111,20 @@ func (m mapper) service(ctx context.Context, o client.Object) []reconcile.Reques
 	if len(own) == 0 {
 		return out
 	}
+	return append(out, m.bySelector(ctx, s.Namespace, labels.SelectorFromSet(own))...)
+}
+
+// bySelector are the Rollouts whose pods are selected.
+func (m mapper) bySelector(ctx context.Context, namespace string, selector labels.Selector) []reconcile.Request {
 	list := &v1alpha1.RolloutList{}
-	if err := m.cache.List(ctx, list, client.InNamespace(s.Namespace)); err != nil {
-		return out
+	if err := m.cache.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return nil
 	}
-	selector := labels.SelectorFromSet(own)
+	var out []reconcile.Request
 	for i := range list.Items {
 		u := &unstructured.Unstructured{}
 		u.SetGroupVersionKind(deploymentKind)
-		key := types.NamespacedName{Namespace: s.Namespace, Name: workloadName(&list.Items[i])}
+		key := types.NamespacedName{Namespace: namespace, Name: workloadName(&list.Items[i])}
 		if err := m.cache.Get(ctx, key, u); err == nil && selector.Matches(templateLabels(u)) {
 			out = append(out, requestFor(&list.Items[i]))
 		}

@@ -39,6 +39,9 @@ const (
 	EventHandoverLate = "HandoverLate"
 	// EventPinMoved: the pin guard moved a pin off a revision without ready pods.
 	EventPinMoved = "PinMoved"
+	// EventWeakBudget: a PodDisruptionBudget lets stable's pods be evicted while
+	// there are canary pods.
+	EventWeakBudget = "WeakBudget"
 	// EventPoliciesMissing: the admission policies do not work; the controller
 	// holds and pins in their place.
 	EventPoliciesMissing = "PoliciesMissing"

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
@@ -68,6 +70,53 @@ func TestToldWithTheWrite(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, plan.Actions[0].Tells); diff != "" {
 				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestWeakBudget: somebody has to know it before the canary's pods count, and once
+// per rollout is enough.
+func TestWeakBudget(t *testing.T) {
+	const message = "canary pods count for PodDisruptionBudget api (minAvailable 3), web (minAvailable 1), too: while there are some, as many more stable pods may be evicted at once; use maxUnavailable or a percentage"
+	starts := func(o *Observation) {
+		o.Deployment.Template, o.Deployment.Hold, o.Deployment.Paused = "B", "running", true
+	}
+	cases := map[string]struct {
+		reason  string
+		base    func() *Observation
+		change  func(*Observation)
+		budgets []Budget
+		events  []string
+		is      bool
+	}{
+		"none":       {"nothing to warn of", adoptedHealthy, starts, nil, []string{EventRevisionDetected}, false},
+		"starts":     {"once, with the record", adoptedHealthy, starts, []Budget{{"api", 3}, {"web", 1}}, []string{EventRevisionDetected, EventWeakBudget}, true},
+		"Healthy":    {"seen before the next rollout begins", adoptedHealthy, func(*Observation) {}, []Budget{{"api", 3}, {"web", 1}}, nil, true},
+		"on its way": {"told already", steppingAt20, func(*Observation) {}, []Budget{{"api", 3}, {"web", 1}}, []string{EventStepStarted}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := tc.base()
+			tc.change(o)
+			o.Budgets = tc.budgets
+			plan := Decide(*o)
+			var got []string
+			for _, e := range plan.Events {
+				got = append(got, e.Reason)
+				if e.Reason == EventWeakBudget && e.Message != message {
+					t.Errorf("event says %q", e.Message)
+				}
+			}
+			if diff := cmp.Diff(tc.events, got); diff != "" {
+				t.Errorf("%s: events -want +got\n%s", tc.reason, diff)
+			}
+			c := meta.FindStatusCondition(plan.Status.Conditions, v1alpha1.ConditionWeakBudget)
+			if (c != nil) != tc.is {
+				t.Fatalf("%s: condition %+v", tc.reason, c)
+			}
+			if c != nil && (c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonIntegerMinAvailable || c.Message != message) {
+				t.Errorf("%s: condition %+v", tc.reason, c)
 			}
 		})
 	}

@@ -154,6 +154,9 @@ func (p *pass) prepare() bool {
 // startOver goes to the preparation of the Deployment's template.
 func (p *pass) startOver(attempt int32) bool {
 	p.event(EventRevisionDetected, fmt.Sprintf("a changed template is held: revision %s", p.revisionOfTemplate()))
+	if len(p.Budgets) > 0 {
+		p.warn(EventWeakBudget, p.weakBudgets())
+	}
 	return p.become(v1alpha1.StagePreparing, func(r *v1alpha1.Record) {
 		clearDelivery(r)
 		r.CanaryTemplate, r.Attempt = p.Deployment.Template, attempt

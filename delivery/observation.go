@@ -41,6 +41,9 @@ type Observation struct {
 	// Autoscaled says that an HPA targets the Deployment: it must have time to see
 	// the load before the old pods go.
 	Autoscaled bool
+	// Budgets are the PodDisruptionBudgets that count the Deployment's pods whatever
+	// their revision, sorted by name.
+	Budgets []Budget
 	// NamespaceTerminating says that the namespace goes: nothing is put back.
 	NamespaceTerminating bool
 }
@@ -125,6 +128,13 @@ type ReplicaSet struct {
 	Pods, Ready int32
 	// Trouble is why pods do not come (unschedulable, quota, image), if known.
 	Trouble string
+}
+
+// Budget is a PodDisruptionBudget with an integer minAvailable.
+type Budget struct {
+	Name string
+	// MinAvailable is how many pods, of all revisions together, must stay.
+	MinAvailable int32
 }
 
 // Holder is what matters of the ControllerRevision <deployment>-crossfade.

@@ -209,7 +209,21 @@ func (p *pass) conditions(phase v1alpha1.Phase, reason, message string) []metav1
 	} else {
 		list = append(list, p.keptCondition(v1alpha1.ConditionHeld)...)
 	}
+	if len(p.Budgets) > 0 {
+		list = append(list, p.condition(v1alpha1.ConditionWeakBudget, true, v1alpha1.ReasonIntegerMinAvailable, p.weakBudgets()))
+	}
 	return list
+}
+
+// weakBudgets says what is wrong with budgets that count pods: with as many canary
+// pods as stable ones, minAvailable 3 of 4 lets all of stable's be evicted at once
+// (handover.md 5b).
+func (p *pass) weakBudgets() string {
+	names := make([]string, len(p.Budgets))
+	for i, b := range p.Budgets {
+		names[i] = fmt.Sprintf("%s (minAvailable %d)", b.Name, b.MinAvailable)
+	}
+	return fmt.Sprintf("canary pods count for PodDisruptionBudget %s, too: while there are some, as many more stable pods may be evicted at once; use maxUnavailable or a percentage", join(names))
 }
 
 // promoted is what a pipeline waits for: never True for a revision that is not the

@@ -82,6 +82,10 @@ const (
 	// ConditionHeld is False when the admission policies do not hold changed
 	// templates and pins, and the controller does it in their place.
 	ConditionHeld = "Held"
+	// ConditionWeakBudget is True while a PodDisruptionBudget with an integer
+	// minAvailable counts the Deployment's pods; without one there is no such
+	// condition.
+	ConditionWeakBudget = "WeakBudget"
 )
 
 // Reasons of conditions that refuse a Rollout or explain a wait. Events have
@@ -109,4 +113,6 @@ const (
 	ReasonNoProxies          = "NoProxies"
 	ReasonPoliciesWork       = "PoliciesWork"
 	ReasonPoliciesMissing    = "PoliciesMissing"
+
+	ReasonIntegerMinAvailable = "IntegerMinAvailable"
 )

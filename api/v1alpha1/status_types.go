@@ -85,7 +85,8 @@ type RolloutStatus struct {
 	// record is what must survive a crash; it is the controller's own.
 	// +optional
 	Record *Record `json:"record,omitempty"`
-	// conditions are Ready, Reconciling, Stalled (kstatus), Promoted and Held.
+	// conditions are Ready, Reconciling, Stalled (kstatus), Promoted and Held, and
+	// WeakBudget while there is one.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
