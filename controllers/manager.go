@@ -121,7 +121,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 		observer: &observer{
 			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: o.Now,
-			proxies: newProxyWatch(mgr.GetClient(), xdsServer, w), prober: policies, samples: samples,
+			proxies: newProxyWatch(mgr.GetClient(), xdsServer, w), prober: policies, samples: samples, parser: newParser(),
 		},
 	}
 	mesh := &meshLoop{

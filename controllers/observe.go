@@ -20,7 +20,6 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
-	"github.com/crossfade-dev/crossfade/metrics"
 )
 
 // observer gathers an Observation. It reads from the caches, but the workload
@@ -33,6 +32,7 @@ type observer struct {
 	proxies *proxyWatch
 	prober  *prober
 	samples *sampler
+	parser  *parser
 }
 
 // observed is an Observation with the objects that acting on it needs.
@@ -40,6 +40,7 @@ type observed struct {
 	delivery.Observation
 	deployment *unstructured.Unstructured
 	holder     *appsv1.ControllerRevision
+	queries    queries
 }
 
 // observe gathers everything about one Rollout.
@@ -59,8 +60,10 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		return nil, err
 	}
 	var err error
-	if out.Refused, err = o.refusal(ctx, ro); err != nil {
-		return nil, err
+	if out.queries, out.Refused = o.parser.parse(ro); out.Refused == nil {
+		if out.Refused, err = o.refusal(ctx, ro); err != nil {
+			return nil, err
+		}
 	}
 	if out.Autoscaled, err = o.autoscaled(ctx, ro.Namespace, workloadName(ro)); err != nil {
 		return nil, err
@@ -299,18 +302,9 @@ func (o *observer) endpoints(ctx context.Context, s *corev1.Service) ([]string, 
 	return out, nil
 }
 
-// refusal looks for mistakes that the API server cannot see in one object.
+// refusal looks for other Rollouts that want the same, which the API server cannot
+// see in one object.
 func (o *observer) refusal(ctx context.Context, ro *v1alpha1.Rollout) (*delivery.Refusal, error) {
-	if a := ro.Spec.Analysis; a != nil {
-		for _, c := range a.Checks {
-			if c.Prometheus == nil {
-				continue
-			}
-			if _, err := metrics.ParseQuery(c.Prometheus.Query); err != nil {
-				return &delivery.Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: fmt.Sprintf("check %s: %v", c.Name, err)}, nil
-			}
-		}
-	}
 	for _, ref := range [][2]string{{indexWorkload, ro.Spec.WorkloadRef.Name}, {indexService, ro.Spec.ServiceRef.Name}} {
 		field, name := ref[0], ref[1]
 		list := &v1alpha1.RolloutList{}

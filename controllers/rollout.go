@@ -42,6 +42,7 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 	if err := l.client.Get(ctx, req.NamespacedName, ro); err != nil {
 		if apierrors.IsNotFound(err) {
 			l.meters.forget(req.NamespacedName)
+			l.observer.parser.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -77,7 +78,7 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 		}
 		log.FromContext(ctx).Info("Acted", "action", action.Kind, "object", action.Object, "why", action.Why)
 	}
-	l.samples.ask(l.process, ro, plan.Measure)
+	l.samples.ask(l.process, ro, seen.queries, plan.Measure)
 	return nil
 }
 

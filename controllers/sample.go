@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -69,10 +70,10 @@ func (s *sampler) seen(ro *v1alpha1.Rollout, samples []delivery.Sample) {
 }
 
 // ask starts the measurements that are not under way yet.
-func (s *sampler) ask(ctx context.Context, ro *v1alpha1.Rollout, due []delivery.Measurement) {
+func (s *sampler) ask(ctx context.Context, ro *v1alpha1.Rollout, parsed queries, due []delivery.Measurement) {
 	for _, d := range due {
 		if s.claim(ro.UID, d) {
-			go s.measure(ctx, ro, d)
+			go s.measure(ctx, ro, parsed[d.Check], d)
 		}
 	}
 }
@@ -92,9 +93,9 @@ func (s *sampler) claim(uid types.UID, d delivery.Measurement) bool {
 	return true
 }
 
-func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, d delivery.Measurement) {
+func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed *metrics.Query, d delivery.Measurement) {
 	sample := delivery.Sample{Check: d.Check, Step: d.Step, Revision: d.Revision, At: s.now(), Outcome: delivery.NoAnswer}
-	query, err := renderQuery(ro, d)
+	query, err := renderQuery(ro, parsed, d)
 	switch {
 	case err != nil:
 		sample.Message = err.Error()
@@ -112,26 +113,22 @@ func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, d delivery.
 	s.done(keyOf(ro))
 }
 
-// renderQuery fills a check's query in.
-func renderQuery(ro *v1alpha1.Rollout, d delivery.Measurement) (string, error) {
+// renderQuery fills a check's query in. None is there when the checks were refused
+// while the measurement was due.
+func renderQuery(ro *v1alpha1.Rollout, query *metrics.Query, d delivery.Measurement) (string, error) {
+	if query == nil {
+		return "", fmt.Errorf("render the query: check %s has none that can be asked", d.Check)
+	}
+	interval := ro.Spec.Analysis.Interval.Duration
 	for _, c := range ro.Spec.Analysis.Checks {
-		if c.Name != d.Check || c.Prometheus == nil {
-			continue
-		}
-		query, err := metrics.ParseQuery(c.Prometheus.Query)
-		if err != nil {
-			return "", err
-		}
-		interval := ro.Spec.Analysis.Interval.Duration
-		if c.Interval != nil {
+		if c.Name == d.Check && c.Interval != nil {
 			interval = c.Interval.Duration
 		}
-		return query.Render(metrics.QueryArgs{
-			Namespace: ro.Namespace, Rollout: ro.Name, Service: serviceName(ro),
-			Stable: ro.Status.Record.Stable, Canary: d.Revision, Interval: interval,
-		})
 	}
-	return "", nil
+	return query.Render(metrics.QueryArgs{
+		Namespace: ro.Namespace, Rollout: ro.Name, Service: serviceName(ro),
+		Stable: ro.Status.Record.Stable, Canary: d.Revision, Interval: interval,
+	})
 }
 
 // outcomeOf reduces what a source can answer to what matters to a verdict: a

@@ -45,9 +45,10 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 	s := newSampler(source, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
 	ro := measured("errors", `x{revision="{{.Canary}}",stable="{{.Stable}}"}[{{.Interval}}]`)
 	due := []delivery.Measurement{{Check: "errors", Step: 2, Revision: "c1"}}
+	parsed, _ := parseQueries(ro.Spec.Analysis.Checks)
 
-	s.ask(t.Context(), ro, due)
-	s.ask(t.Context(), ro, due) // The pass was repeated before the answer came.
+	s.ask(t.Context(), ro, parsed, due)
+	s.ask(t.Context(), ro, parsed, due) // The pass was repeated before the answer came.
 	source.let <- struct{}{}
 	source.let <- struct{}{}
 	if got, want := <-source.queries, `x{revision="c1",stable="s1"}[30s]`; got != want {
@@ -62,7 +63,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 			t.Fatalf("answers (-want +got)\n%s", diff)
 		}
 	}
-	s.ask(t.Context(), ro, due) // Not seen yet: still the same measurement.
+	s.ask(t.Context(), ro, parsed, due) // Not seen yet: still the same measurement.
 	if len(source.queries) != 0 {
 		t.Error("asked again before the answer was seen")
 	}
@@ -73,7 +74,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 	if len(s.rollouts) != 0 {
 		t.Error("a Rollout with nothing under way is kept in memory")
 	}
-	s.ask(t.Context(), ro, due)
+	s.ask(t.Context(), ro, parsed, due)
 	<-source.queries
 }
 
@@ -81,7 +82,8 @@ func TestSamplerWithoutSourceNeverJudges(t *testing.T) {
 	woken := make(chan types.NamespacedName, 1)
 	s := newSampler(nil, func() time.Time { return time.Unix(1000, 0) }, func(key types.NamespacedName) { woken <- key })
 	ro := measured("errors", "x")
-	s.ask(t.Context(), ro, []delivery.Measurement{{Check: "errors", Step: 1, Revision: "c1"}})
+	parsed, _ := parseQueries(ro.Spec.Analysis.Checks)
+	s.ask(t.Context(), ro, parsed, []delivery.Measurement{{Check: "errors", Step: 1, Revision: "c1"}})
 	<-woken
 	got := s.answered(ro)
 	if len(got) != 1 || got[0].Outcome != delivery.NoAnswer || got[0].Message == "" {
