@@ -20,6 +20,8 @@ import (
 // publisher hands resources to the proxies.
 type publisher interface {
 	Publish(view string, snapshot *xds.Snapshot)
+	// Reassign makes proxies that have got another view come back for it.
+	Reassign()
 }
 
 // meshLoop keeps what the proxies should do in step with the cluster. Each pass
@@ -31,6 +33,7 @@ type meshLoop struct {
 	publish  publisher
 	world    *world
 	statuses *gatewayStatuses
+	policies *policyStatuses
 	// last is what was published last; what has not changed is taken from it.
 	last *xds.World
 	// wake tells Rollouts that what is published for them has changed.
@@ -52,10 +55,13 @@ func (l *meshLoop) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, 
 	for view, snapshot := range l.last.Snapshots {
 		l.publish.Publish(view, snapshot)
 	}
-	l.world.views.set(out.Sidecars, out.Config.Sidecars)
+	if l.world.views.set(out.Sidecars, out.Config.Sidecars) {
+		l.publish.Reassign()
+	}
 	for _, key := range l.world.published(in.Rollouts, out) {
 		l.wake(key)
 	}
+	l.policies.published(out.MeshPolicies)
 	if err := l.statuses.write(ctx, in, out); err != nil {
 		return ctrl.Result{}, fmt.Errorf("write Gateway API statuses: %w", err)
 	}
@@ -72,6 +78,7 @@ func (l *meshLoop) gather(ctx context.Context) (proxy.Input, error) {
 		take func(runtime.Object)
 	}{
 		{&v1alpha1.RolloutList{}, func(o runtime.Object) { in.Rollouts = pointers(o.(*v1alpha1.RolloutList).Items) }},
+		{&v1alpha1.MeshPolicyList{}, func(o runtime.Object) { in.MeshPolicies = pointers(o.(*v1alpha1.MeshPolicyList).Items) }},
 		{&corev1.ServiceList{}, func(o runtime.Object) { in.Services = pointers(o.(*corev1.ServiceList).Items) }},
 		{&corev1.PodList{}, func(o runtime.Object) { in.Pods = pointers(o.(*corev1.PodList).Items) }},
 		{&corev1.NamespaceList{}, func(o runtime.Object) { in.Namespaces = pointers(o.(*corev1.NamespaceList).Items) }},

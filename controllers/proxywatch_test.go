@@ -141,7 +141,13 @@ func TestSidecarRuns(t *testing.T) {
 func TestViews(t *testing.T) {
 	views := NewViews(types.NamespacedName{Namespace: "crossfade-system", Name: "crossfade"})
 	pod := types.NamespacedName{Namespace: "shop", Name: "web-0"}
-	views.set(map[types.NamespacedName]string{pod: ""}, []ir.Sidecar{{Namespace: "shop", Egress: ir.Egress{Namespaces: []string{"shop"}}}})
+	sidecars := []ir.Sidecar{{Namespace: "shop", Egress: ir.Egress{Namespaces: []string{"shop"}}}}
+	if views.set(map[types.NamespacedName]string{pod: "policy"}, sidecars) {
+		t.Error("a pod that comes has not moved")
+	}
+	if !views.set(map[types.NamespacedName]string{pod: ""}, sidecars) {
+		t.Error("a pod whose policy goes has another view")
+	}
 	cases := map[string]struct{ reason, id, cluster, want string }{
 		"gateway":         {"the one that is served", "crossfade-system/g", "gateway/crossfade-system/crossfade", "gateway/crossfade-system/crossfade"},
 		"another gateway": {"it would get the wrong routes", "shop/g", "gateway/shop/own", ""},

@@ -62,8 +62,9 @@ func (v *Views) ofSidecar(id, namespace string) (string, error) {
 	return view, nil
 }
 
-// set takes over which pods have a sidecar, and what it does.
-func (v *Views) set(shapes map[types.NamespacedName]string, sidecars []ir.Sidecar) {
+// set takes over which pods have a sidecar, and what it does, and says whether a pod
+// has got another view than before.
+func (v *Views) set(shapes map[types.NamespacedName]string, sidecars []ir.Sidecar) (moved bool) {
 	pods := make(map[types.NamespacedName]string, len(shapes))
 	for pod, shape := range shapes {
 		pods[pod] = xds.SidecarView(pod.Namespace, shape)
@@ -74,7 +75,12 @@ func (v *Views) set(shapes map[types.NamespacedName]string, sidecars []ir.Sideca
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	for pod, view := range v.pods {
+		now, still := pods[pod]
+		moved = moved || still && now != view
+	}
 	v.pods, v.egress = pods, egress
+	return moved
 }
 
 // sees says whether a pod has a sidecar that knows the Services of a namespace.
