@@ -124,9 +124,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 			proxies: newProxyWatch(mgr.GetClient(), xdsServer, w), prober: policies, samples: samples, parser: newParser(),
 		},
 	}
+	owners, err := setupPolicies(ctx, mgr, xdsServer, w, o.Now)
+	if err != nil {
+		return err
+	}
 	mesh := &meshLoop{
 		cache: mgr.GetClient(), options: o.Proxy, publish: xdsServer, world: w,
-		statuses: &gatewayStatuses{client: mgr.GetClient(), now: o.Now}, wake: waker,
+		statuses: &gatewayStatuses{client: mgr.GetClient(), now: o.Now}, policies: owners, wake: waker,
 	}
 	if err := mgr.Add(ackPump{server: xdsServer, mapper: mapper{cache: mgr.GetClient()}, wake: waker}); err != nil {
 		return fmt.Errorf("add ack pump: %w", err)
@@ -200,7 +204,7 @@ func setupMesh(mgr ctrl.Manager, l *meshLoop) error {
 	warm := true
 	b := ctrl.NewControllerManagedBy(mgr).Named("mesh").WithOptions(controller.Options{EnableWarmup: &warm})
 	for _, kind := range []client.Object{
-		&v1alpha1.Rollout{}, &corev1.Service{}, &corev1.Pod{}, &corev1.Namespace{},
+		&v1alpha1.Rollout{}, &v1alpha1.MeshPolicy{}, &corev1.Service{}, &corev1.Pod{}, &corev1.Namespace{},
 		&gatewayv1.GatewayClass{}, &gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1.ReferenceGrant{},
 	} {
 		b = b.Watches(kind, whole)

@@ -398,7 +398,8 @@ const (
 	// ConditionConflicted is True when an older policy for the same target has set a
 	// field of this one, and wins.
 	ConditionConflicted = "Conflicted"
-	// ConditionProgrammed is True when what is accepted was handed to the proxies.
+	// ConditionProgrammed is True when every proxy that the policy concerns has acked it;
+	// its lastTransitionTime is when the last one did.
 	ConditionProgrammed = "Programmed"
 )
 
@@ -408,6 +409,6 @@ const (
 	ReasonTargetNotFound = "TargetNotFound"
 	ReasonOlderWins      = "OlderWins"
 	ReasonNoConflict     = "NoConflict"
-	ReasonPublished      = "Published"
-	ReasonNothingInForce = "NothingInForce"
+	ReasonAcked          = "Acked"
+	ReasonPending        = "Pending"
 )

@@ -1,12 +1,12 @@
 package server
 
 // Behind returns the nodes of connected proxies that have not acked all that is
-// published for them, and of those that have; both sorted, and only of proxies whose
-// view concerns the caller. Proxies that are not connected are in neither: whoever must
+// published for them, and of those that have; both sorted, and only of proxies that
+// concern the caller, by node and view. Proxies that are not connected are in neither: whoever must
 // not miss one has to know from elsewhere that it exists.
-func (s *Server) Behind(concerns func(view string) bool) (behind, settled []string) {
+func (s *Server) Behind(concerns func(node, view string) bool) (behind, settled []string) {
 	for _, c := range s.newest() {
-		if !concerns(c.viewName) {
+		if !concerns(c.node, c.viewName) {
 			continue
 		}
 		c.mu.Lock()

@@ -9,7 +9,7 @@ import (
 func TestBehind(t *testing.T) {
 	s := New(testOptions())
 	s.Publish(testView, weighted("1", 0))
-	all := func(view string) bool { return view == testView }
+	all := func(node, view string) bool { return node != "" && view == testView }
 	check := func(what string, want, done []string) {
 		t.Helper()
 		await(t, s, what, func() bool {
@@ -21,7 +21,7 @@ func TestBehind(t *testing.T) {
 	c := dial(t, serveOn(t, s), "p1")
 	c.sync()
 	check("synced", nil, []string{"p1"})
-	if behind, settled := s.Behind(func(string) bool { return false }); settled != nil || behind != nil {
+	if behind, settled := s.Behind(func(string, string) bool { return false }); settled != nil || behind != nil {
 		t.Errorf("a view that does not concern the caller is in it: %v, %v", behind, settled)
 	}
 
