@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -86,14 +87,16 @@ func (m mapper) rollout(ctx context.Context, o client.Object) []reconcile.Reques
 	if !ok {
 		return nil
 	}
-	all := append(m.byWorkload(ctx, ro.Namespace, ro.Spec.WorkloadRef.Name), m.byIndex(ctx, ro.Namespace, indexService, ro.Spec.ServiceRef.Name)...)
-	out := all[:0]
-	for _, r := range all {
-		if r.Name != ro.Name {
-			out = append(out, r)
-		}
+	// Also what it still has after its references have changed: the other one waits
+	// until that is let go.
+	var out []reconcile.Request
+	for _, name := range []string{ro.Spec.WorkloadRef.Name, workloadName(ro)} {
+		out = append(out, m.byWorkload(ctx, ro.Namespace, name)...)
 	}
-	return out
+	for _, name := range []string{ro.Spec.ServiceRef.Name, serviceName(ro)} {
+		out = append(out, m.byIndex(ctx, ro.Namespace, indexService, name)...)
+	}
+	return slices.DeleteFunc(out, func(r reconcile.Request) bool { return r.Name == ro.Name })
 }
 
 // service maps a Service to the Rollouts that name it, that it is labelled with,

@@ -19,6 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="CANARY",type=string,JSONPath=`.status.canary.revision`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="MESSAGE",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a Rollout must not be longer than 63 characters: it is written as a label on the Deployment and its Services"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Progressing', 'Paused', 'Promoting', 'RollingBack', 'RolledBack']) || (self.spec.workloadRef == oldSelf.spec.workloadRef && self.spec.serviceRef == oldSelf.spec.serviceRef)",message="workloadRef and serviceRef cannot change while a rollout is on its way: wait until the phase is Healthy, or go back to the stable template first"
 type Rollout struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -224,7 +225,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="has(self.prometheus)",message="exactly one source must be set: add prometheus with a query"
 // +kubebuilder:validation:XValidation:rule="has(self.min) || has(self.max)",message="without min and max nothing is judged: set min, max or both"
-// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !self.min.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$') || !self.max.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$') || double(self.min) <= double(self.max)",message="min must not be above max: no number could pass"
+// +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !self.min.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$') || !self.max.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$') || double(self.min) <= double(self.max)",message="min must not be above max: no number could pass"
 type Check struct {
 	// name is unique within the Rollout.
 	// +required
@@ -238,12 +239,12 @@ type Check struct {
 	// min is the lowest number that passes, as a decimal in quotes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$')",message="must be a decimal number in quotes, such as \"0.01\""
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$')",message="must be a decimal number in quotes, such as \"0.01\", with an exponent of two digits at most"
 	Min *string `json:"min,omitempty"`
 	// max is the highest number that passes, as a decimal in quotes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$')",message="must be a decimal number in quotes, such as \"0.01\""
+	// +kubebuilder:validation:XValidation:rule="self.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$')",message="must be a decimal number in quotes, such as \"0.01\", with an exponent of two digits at most"
 	Max *string `json:"max,omitempty"`
 	// interval overrides the analysis' one.
 	// +optional

@@ -101,6 +101,8 @@ func TestValidation(t *testing.T) {
 		"two checks":         {reason: "names differ", change: checks(check("a"), check("b"))},
 		"min equals max":     {reason: "a single value passes", change: checks(with(check("a"), "min", "1"))},
 		"max of words":       {change: checks(with(check("a"), "max", "few")), want: "must be a decimal number in quotes"},
+		"max beyond numbers": {change: checks(with(check("a"), "max", "1e400")), want: "with an exponent of two digits at most"},
+		"min beyond numbers": {change: checks(with(with(check("a"), "min", "-1e400"), "max", "1e99")), want: "with an exponent of two digits at most"},
 		"no source":          {change: checks(without(check("a"), "prometheus")), want: "exactly one source must be set"},
 		"other source":       {change: checks(with(check("a"), "job", map[string]any{})), want: "unknown field"},
 		"empty query":        {change: checks(with(check("a"), "prometheus", map[string]any{"query": ""})), want: "query"},
@@ -130,6 +132,20 @@ func TestValidation(t *testing.T) {
 		})
 	}
 	t.Run("references while on its way", func(t *testing.T) { testReferences(t, c) })
+	t.Run("name", func(t *testing.T) { testName(t, c) })
+}
+
+// testName: a longer one is no value of a label, and the first write would fail for
+// ever.
+func testName(t *testing.T, c client.Client) {
+	for length, want := range map[int]string{63: "", 64: "must not be longer than 63 characters"} {
+		u := rollout(t)
+		u.SetName(strings.Repeat("a", length))
+		err := c.Create(t.Context(), u, client.DryRunAll)
+		if (want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("a name of %d characters: %v, want %q", length, err, want)
+		}
+	}
 }
 
 // testReferences changes them in every phase.
