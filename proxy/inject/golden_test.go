@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the goldens; read the difference before it is committed")
 
 var options = Options{
-	Image: "crossfade.local/crossfade-proxy:dev", Version: "test", SystemNamespace: "crossfade-system",
+	Image: "crossfade.local/crossfade-proxy:dev", SystemNamespace: "crossfade-system",
 	XDS: "crossfade-xds.crossfade-system.svc.cluster.local:15010", Certificates: "crossfade-controller.crossfade-system.svc.cluster.local:15011",
 }
 

@@ -1,6 +1,8 @@
 package inject
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +18,6 @@ import (
 type Options struct {
 	// Image is the proxy's, with the programs crossfade and envoy in it.
 	Image string
-	// Version is the controller's, for the annotation that tells which pods run
-	// an older sidecar.
-	Version string
 	// XDS and Certificates are where the controller serves proxies, HOST:PORT.
 	XDS, Certificates string
 	// SystemNamespace is the controller's, whose pods never get a sidecar.
@@ -29,8 +28,30 @@ type Options struct {
 
 // Injected is the value of the annotation crossfade.dev/injected.
 type Injected struct {
-	Image   string `json:"image"`
+	Image string `json:"image"`
+	// Version is Version's.
 	Version string `json:"version"`
+}
+
+// Version stands for all that a sidecar consists of, but for what a pod's own
+// annotations change: a pod with another one was injected by another controller,
+// or by this one with other options, and gets the present sidecar when it is made
+// anew.
+func Version(o Options) (string, error) {
+	s, err := readSettings(&corev1.Pod{})
+	if err != nil {
+		return "", err
+	}
+	proxy, err := proxyContainer(o, s, nil)
+	if err != nil {
+		return "", err
+	}
+	raw, err := json.Marshal([]any{initContainer(o, s), proxy, volumes()})
+	if err != nil {
+		return "", fmt.Errorf("encode sidecar: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:4]), nil
 }
 
 // Names of what is added to a pod.
@@ -124,7 +145,11 @@ func setLabel(pod *corev1.Pod) {
 // annotate adds the label and the annotations.
 func annotate(pod *corev1.Pod, o Options) error {
 	setLabel(pod)
-	value, err := json.Marshal(Injected{Image: o.Image, Version: o.Version})
+	version, err := Version(o)
+	if err != nil {
+		return err
+	}
+	value, err := json.Marshal(Injected{Image: o.Image, Version: version})
 	if err != nil {
 		return fmt.Errorf("encode annotation %s: %w", v1alpha1.AnnotationInjected, err)
 	}

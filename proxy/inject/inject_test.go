@@ -229,6 +229,25 @@ func TestProbesSurvive(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	version := func(o Options) string {
+		out, err := Version(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	other := options
+	other.Image = "crossfade.local/crossfade-proxy:next"
+	if version(options) != version(options) || version(options) == version(other) {
+		t.Error("a version has to be that of the sidecar's parts")
+	}
+	annotated, plain := inject(t, examples(t)["annotations"]), inject(t, examples(t)["opted-in"])
+	if a, b := annotated.Annotations[v1alpha1.AnnotationInjected], plain.Annotations[v1alpha1.AnnotationInjected]; a != b {
+		t.Errorf("what a pod asks for makes another version: %s and %s", a, b)
+	}
+}
+
 // FuzzInject feeds pods of any shape: no panic, the argument untouched, and what
 // is injected stays as it is, also by way of the patch.
 func FuzzInject(f *testing.F) {
