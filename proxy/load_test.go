@@ -43,7 +43,10 @@ func (w *meshWorld) load(t *testing.T) *load {
 	ask(func() error { _, _, err := get(fresh, "http://10.96.0.10"); return err })
 	ask(func() error { _, _, err := get(second, "http://10.96.0.10:82"); return err })
 	calls := w.calls(t)
-	ask(func() error { _, err := calls.Check(context.WithoutCancel(ctx), &grpc_health_v1.HealthCheckRequest{}); return err })
+	ask(func() error {
+		_, err := calls.Check(context.WithoutCancel(ctx), &grpc_health_v1.HealthCheckRequest{})
+		return err
+	})
 	ask(func() error {
 		connection, err := w.web.dial(ctx, "", "10.96.0.10:90")
 		if err != nil {
