@@ -8,7 +8,7 @@ import (
 
 func TestParserParsesEachGenerationOnce(t *testing.T) {
 	p := newParser()
-	ro := measured("errors", "x{{.Canary}}")
+	ro := measured("x{{.Canary}}")
 	ro.Generation, ro.Status.Record.Canary = 1, "c1"
 
 	first, refusal := p.parse(ro)
@@ -37,7 +37,7 @@ func TestParserParsesEachGenerationOnce(t *testing.T) {
 
 func TestParserKeepsOnlyWhatIsMeasured(t *testing.T) {
 	p := newParser()
-	ro := measured("errors", "x")
+	ro := measured("x")
 	if got, refusal := p.parse(ro); len(got) != 0 || refusal != nil {
 		t.Errorf("without a canary: queries %v, refusal %+v", got, refusal)
 	}

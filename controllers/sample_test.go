@@ -27,12 +27,12 @@ func (f *fakeSource) Query(_ context.Context, query string, _ time.Time) metrics
 	return f.answer
 }
 
-func measured(name, query string) *v1alpha1.Rollout {
+func measured(query string) *v1alpha1.Rollout {
 	return &v1alpha1.Rollout{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments", UID: "u1"},
 		Spec: v1alpha1.RolloutSpec{Analysis: &v1alpha1.Analysis{
 			Interval: metav1.Duration{Duration: 30 * time.Second},
-			Checks:   []v1alpha1.Check{{Name: name, Prometheus: &v1alpha1.PrometheusSource{Query: query}}},
+			Checks:   []v1alpha1.Check{{Name: "errors", Prometheus: &v1alpha1.PrometheusSource{Query: query}}},
 		}},
 		Status: v1alpha1.RolloutStatus{Record: &v1alpha1.Record{Service: "payments", Stable: "s1"}},
 	}
@@ -43,7 +43,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 	woken := make(chan types.NamespacedName, 9)
 	at := time.Unix(1000, 0)
 	s := newSampler(source, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
-	ro := measured("errors", `x{revision="{{.Canary}}",stable="{{.Stable}}"}[{{.Interval}}]`)
+	ro := measured(`x{revision="{{.Canary}}",stable="{{.Stable}}"}[{{.Interval}}]`)
 	due := []delivery.Measurement{{Check: "errors", Step: 2, Revision: "c1"}}
 	parsed, _ := parseQueries(ro.Spec.Analysis.Checks)
 
@@ -81,7 +81,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 func TestSamplerWithoutSourceNeverJudges(t *testing.T) {
 	woken := make(chan types.NamespacedName, 1)
 	s := newSampler(nil, func() time.Time { return time.Unix(1000, 0) }, func(key types.NamespacedName) { woken <- key })
-	ro := measured("errors", "x")
+	ro := measured("x")
 	parsed, _ := parseQueries(ro.Spec.Analysis.Checks)
 	s.ask(t.Context(), ro, parsed, []delivery.Measurement{{Check: "errors", Step: 1, Revision: "c1"}})
 	<-woken
