@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"fmt"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -11,6 +12,7 @@ import (
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -61,12 +63,20 @@ func (m mesh) makeInbound(in ir.Inbound) (*listenerv3.Listener, error) {
 	}
 	listener.ListenerFiltersTimeout = durationpb.New(inboundInspection)
 	listener.ContinueOnListenerFiltersTimeout = true
-	for _, chain := range inboundChains(in.MTLS) {
-		made, err := m.makeInboundChain(chain, in)
-		if err != nil {
-			return nil, err
+	if listener.AccessLog, err = deniedConnectionLog(in); err != nil {
+		return nil, err
+	}
+	for _, door := range m.makeDoors(in.Access) {
+		for _, chain := range inboundChains(in.MTLS) {
+			if chain.codec == nil && !door.lets(chain.alpn != "") {
+				continue
+			}
+			made, err := m.makeInboundChain(chain, in, door)
+			if err != nil {
+				return nil, err
+			}
+			listener.FilterChains = append(listener.FilterChains, made)
 		}
-		listener.FilterChains = append(listener.FilterChains, made)
 	}
 	return listener, nil
 }
@@ -111,16 +121,24 @@ func matchRaw(protocols ...string) *listenerv3.FilterChainMatch {
 	return &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: protocols}
 }
 
-func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound) (*listenerv3.FilterChain, error) {
+func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound, d door) (*listenerv3.FilterChain, error) {
 	chain := &listenerv3.FilterChain{Name: c.name, FilterChainMatch: c.match}
+	if d.port > 0 {
+		chain.Name += fmt.Sprintf("-%d", d.port)
+		chain.FilterChainMatch.DestinationPort = wrapperspb.UInt32(d.port)
+	}
 	var err error
 	if c.alpn != "" {
-		if chain.TransportSocket, err = m.serverSocket(c.alpn); err != nil {
+		var peers []*matcherv3.StringMatcher
+		if c.codec == nil {
+			peers = d.peers
+		}
+		if chain.TransportSocket, err = m.serverSocket(c.alpn, peers); err != nil {
 			return nil, err
 		}
 	}
 	if c.codec == nil {
-		chain.Filters, err = m.makeInboundTCP(in)
+		chain.Filters, err = makeInboundTCP(in)
 		return chain, err
 	}
 	manager, err := m.makeInboundManager(in, c)
@@ -132,17 +150,13 @@ func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound) (*listenerv3.Filte
 	return chain, err
 }
 
-func (m mesh) makeInboundTCP(in ir.Inbound) ([]*listenerv3.Filter, error) {
-	filters, err := m.inboundTCPFilters(in)
-	if err != nil {
-		return nil, err
-	}
-	logs, err := inboundLogs(in, connectionLine())
+func makeInboundTCP(in ir.Inbound) ([]*listenerv3.Filter, error) {
+	logs, err := connectionLogs(in)
 	if err != nil {
 		return nil, err
 	}
 	tcp, err := makeTCPProxy(InboundName, InboundName, logs...)
-	return append(filters, tcp), err
+	return []*listenerv3.Filter{tcp}, err
 }
 
 // makeInboundManager reads requests to the pod and passes them on. The application
@@ -157,7 +171,7 @@ func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConn
 		return nil, err
 	}
 	manager.HttpFilters = append(filters, manager.HttpFilters...)
-	if manager.AccessLog, err = inboundLogs(in, requestLine()); err != nil {
+	if manager.AccessLog, err = requestLogs(in); err != nil {
 		return nil, err
 	}
 	manager.CodecType = *c.codec

@@ -63,22 +63,29 @@ func alpnOf(protocol ir.Protocol) string {
 // that changes with it would lose its connections.
 func (m mesh) clientSocket(namespace, alpn string) (*corev3.TransportSocket, error) {
 	prefix := fmt.Sprintf("spiffe://%s/ns/%s/sa/", m.trustDomain, namespace)
-	common := m.tlsContext([]string{alpn}, prefix)
+	common := m.tlsContext([]string{alpn}, beginningWith(prefix))
 	return makeTLSSocket(&tlsv3.UpstreamTlsContext{CommonTlsContext: common})
 }
 
-// serverSocket takes connections of the mesh only.
-func (m mesh) serverSocket(alpn string) (*corev3.TransportSocket, error) {
-	prefix := fmt.Sprintf("spiffe://%s/", m.trustDomain)
+// serverSocket takes connections of the mesh only, and where peers are named only
+// theirs.
+func (m mesh) serverSocket(alpn string, peers []*matcherv3.StringMatcher) (*corev3.TransportSocket, error) {
+	if len(peers) == 0 {
+		peers = []*matcherv3.StringMatcher{beginningWith(fmt.Sprintf("spiffe://%s/", m.trustDomain))}
+	}
 	return makeTLSSocket(&tlsv3.DownstreamTlsContext{
-		CommonTlsContext:         m.tlsContext([]string{alpn}, prefix),
+		CommonTlsContext:         m.tlsContext([]string{alpn}, peers...),
 		RequireClientCertificate: wrapperspb.Bool(true),
 	})
 }
 
-// tlsContext is for peers whose identity begins with the prefix. Envoy's own bound for
-// a client is TLS 1.2.
-func (m mesh) tlsContext(alpn []string, prefix string) *tlsv3.CommonTlsContext {
+// tlsContext is for peers whose identity is one of these. Envoy's own bound for a
+// client is TLS 1.2.
+func (m mesh) tlsContext(alpn []string, peers ...*matcherv3.StringMatcher) *tlsv3.CommonTlsContext {
+	var names []*tlsv3.SubjectAltNameMatcher
+	for _, peer := range peers {
+		names = append(names, &tlsv3.SubjectAltNameMatcher{SanType: tlsv3.SubjectAltNameMatcher_URI, Matcher: peer})
+	}
 	return &tlsv3.CommonTlsContext{
 		TlsParams: &tlsv3.TlsParameters{
 			TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
@@ -89,10 +96,7 @@ func (m mesh) tlsContext(alpn []string, prefix string) *tlsv3.CommonTlsContext {
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 				DefaultValidationContext: &tlsv3.CertificateValidationContext{
-					MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
-						SanType: tlsv3.SubjectAltNameMatcher_URI,
-						Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}},
-					}},
+					MatchTypedSubjectAltNames: names,
 				},
 				ValidationContextSdsSecretConfig: TrustSDS(m.dir),
 			},

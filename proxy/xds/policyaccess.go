@@ -2,24 +2,20 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
-const (
-	httpAccessName    = "envoy.filters.http.rbac"
-	networkAccessName = "envoy.filters.network.rbac"
-)
+const httpAccessName = "envoy.filters.http.rbac"
 
 // inboundHTTPFilters are what a request to a pod has to pass.
 func (m mesh) inboundHTTPFilters(in ir.Inbound) ([]*hcmv3.HttpFilter, error) {
@@ -35,23 +31,60 @@ func (m mesh) inboundHTTPFilters(in ir.Inbound) ([]*hcmv3.HttpFilter, error) {
 	}}, nil
 }
 
-// inboundTCPFilters are what a connection to a pod has to pass in which no requests
-// can be told apart. A rule with methods or paths is about requests, and allows none.
-func (m mesh) inboundTCPFilters(in ir.Inbound) ([]*listenerv3.Filter, error) {
-	if !restricts(in.Access) {
-		return nil, nil
+// door is who may connect to a port of a pod where no requests can be told apart.
+//
+// It is made of filter chains, and not of the filter that judges requests: that one
+// looks at a connection when its first bytes come, and until then a server that speaks
+// first has spoken to whoever it is.
+type door struct {
+	// port is one that the pod listens on; 0 stands for all that have no door.
+	port uint32
+	// anybody says that no identity is needed; else peers are those who may connect.
+	anybody bool
+	peers   []*matcherv3.StringMatcher
+}
+
+// lets says whether there is anybody who may connect, with mutual TLS or without it.
+func (d door) lets(mtls bool) bool { return d.anybody || mtls && len(d.peers) > 0 }
+
+// makeDoors makes the doors of a pod, that of all other ports last. Envoy looks at the
+// port first and never back: a port with a door of its own needs all of what the others
+// have.
+func (m mesh) makeDoors(access *ir.Access) []door {
+	if !restricts(access) {
+		return []door{{anybody: true}}
 	}
-	var rules []ir.AccessRule
-	for _, rule := range in.Access.Allow {
-		if len(rule.Methods) == 0 && len(rule.Paths) == 0 {
-			rules = append(rules, rule)
+	var ports []uint32
+	for _, rule := range access.Allow {
+		if ofConnections(rule) {
+			ports = append(ports, rule.Ports...)
 		}
 	}
-	filter, err := makeFilter(networkAccessName, &networkrbacv3.RBAC{Rules: m.makeRules(rules), StatPrefix: InboundName + "."})
-	if err != nil {
-		return nil, err
+	slices.Sort(ports)
+	var doors []door
+	for _, port := range append(slices.Compact(ports), 0) {
+		doors = append(doors, m.makeDoor(port, access.Allow))
 	}
-	return []*listenerv3.Filter{filter}, nil
+	return doors
+}
+
+// ofConnections says whether a rule may allow connections. One with methods or paths is
+// about requests.
+func ofConnections(rule ir.AccessRule) bool { return len(rule.Methods)+len(rule.Paths) == 0 }
+
+func (m mesh) makeDoor(port uint32, rules []ir.AccessRule) door {
+	made := door{port: port}
+	for _, rule := range rules {
+		if !ofConnections(rule) || len(rule.Ports) > 0 && !slices.Contains(rule.Ports, port) {
+			continue
+		}
+		made.anybody = made.anybody || len(rule.From) == 0
+		made.peers = append(made.peers, m.makePeers(rule.From)...)
+	}
+	if made.anybody {
+		made.peers = nil
+	}
+	return made
 }
 
 // restricts says whether anything is forbidden.
@@ -130,18 +163,24 @@ func (m mesh) makePrincipals(from []ir.AccessSource) []*rbacconfigv3.Principal {
 		return []*rbacconfigv3.Principal{{Identifier: &rbacconfigv3.Principal_Any{Any: true}}}
 	}
 	var out []*rbacconfigv3.Principal
-	add := func(name *matcherv3.StringMatcher) {
+	for _, peer := range m.makePeers(from) {
 		out = append(out, &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_Authenticated_{
-			Authenticated: &rbacconfigv3.Principal_Authenticated{PrincipalName: name},
+			Authenticated: &rbacconfigv3.Principal_Authenticated{PrincipalName: peer},
 		}})
 	}
+	return out
+}
+
+// makePeers are the identities of callers.
+func (m mesh) makePeers(from []ir.AccessSource) []*matcherv3.StringMatcher {
+	var out []*matcherv3.StringMatcher
 	for _, source := range from {
 		prefix := fmt.Sprintf("spiffe://%s/ns/%s/sa/", m.trustDomain, source.Namespace)
 		if len(source.ServiceAccounts) == 0 {
-			add(beginningWith(prefix))
+			out = append(out, beginningWith(prefix))
 		}
 		for _, account := range source.ServiceAccounts {
-			add(exactly(prefix + account))
+			out = append(out, exactly(prefix+account))
 		}
 	}
 	return out

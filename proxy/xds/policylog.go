@@ -3,6 +3,7 @@ package xds
 import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -37,20 +38,59 @@ func connectionLine() map[string]string {
 		"bytes_sent":     "%BYTES_SENT%",
 		"peer":           "%DOWNSTREAM_PEER_URI_SAN%",
 		"source":         "%DOWNSTREAM_REMOTE_ADDRESS%",
+		"tls":            "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
 		"destination":    "%DOWNSTREAM_LOCAL_ADDRESS%",
 	}
 }
 
-// deniedFlag is what Envoy marks requests and connections with that its access rules
-// refuse.
-const deniedFlag = "UAEX"
+// What the lines are about that are written although no log was asked for: what was
+// refused, which nobody should have to guess.
+const (
+	deniedRequests = `has(response.code_details) && response.code_details.startsWith('rbac_access_denied')`
+	// Who connects has no identity, or another one.
+	deniedConnections = `has(connection.transport_failure_reason) && connection.transport_failure_reason.contains('CERTIFICATE')`
+)
 
-// inboundLogs writes what a policy asks for to the standard output of the proxy: all, or
-// else what is refused, which nobody should have to guess.
-func inboundLogs(in ir.Inbound, line map[string]string) ([]*accesslogv3.AccessLog, error) {
-	if !in.AccessLog && !restricts(in.Access) {
+// requestLogs writes what a policy asks for to the standard output of the proxy.
+func requestLogs(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
+	switch {
+	case in.AccessLog:
+		return makeLog(requestLine(), "")
+	case restricts(in.Access):
+		return makeLog(requestLine(), deniedRequests)
+	default:
 		return nil, nil
 	}
+}
+
+// connectionLogs is requestLogs for connections of which nothing more is known.
+func connectionLogs(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
+	if !in.AccessLog {
+		return nil, nil
+	}
+	return makeLog(connectionLine(), "")
+}
+
+// deniedConnectionLog is for those that end before there is anything to do with them.
+func deniedConnectionLog(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
+	if !restricts(in.Access) {
+		return nil, nil
+	}
+	logs, err := makeLog(connectionLine(), deniedConnections)
+	if err != nil {
+		return nil, err
+	}
+	homeless := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NR"}},
+	}}
+	logs[0].Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
+		OrFilter: &accesslogv3.OrFilter{Filters: []*accesslogv3.AccessLogFilter{homeless, logs[0].GetFilter()}},
+	}}
+	return logs, nil
+}
+
+// makeLog writes the lines for which an expression is true.
+func makeLog(line map[string]string, expression string) ([]*accesslogv3.AccessLog, error) {
 	fields := map[string]*structpb.Value{}
 	for key, format := range line {
 		fields[key] = structpb.NewStringValue(format)
@@ -68,10 +108,18 @@ func inboundLogs(in ir.Inbound, line map[string]string) ([]*accesslogv3.AccessLo
 		Name:       "envoy.access_loggers.stdout",
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: config},
 	}
-	if !in.AccessLog {
-		log.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{deniedFlag}},
-		}}
+	if expression == "" {
+		return []*accesslogv3.AccessLog{log}, nil
 	}
+	filter, err := anypb.New(&celv3.ExpressionFilter{Expression: expression})
+	if err != nil {
+		return nil, err
+	}
+	log.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
+		ExtensionFilter: &accesslogv3.ExtensionFilter{
+			Name:       "envoy.access_loggers.extension_filters.cel",
+			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: filter},
+		},
+	}}
 	return []*accesslogv3.AccessLog{log}, nil
 }
