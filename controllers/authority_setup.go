@@ -69,6 +69,16 @@ type Identity struct {
 	Credentials credentials.TransportCredentials
 }
 
+// The rights of what is set up here. A rule for create cannot name the object, so
+// the other verbs have rules of their own that do.
+//
+// +kubebuilder:rbac:groups="",namespace=crossfade-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=crossfade-system,resources=secrets,resourceNames=crossfade-ca;crossfade-signer,verbs=get;update
+// +kubebuilder:rbac:groups="",namespace=crossfade-system,resources=pods,verbs=patch
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=create
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=crossfade-trust,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+
 // SetupIdentity wires the authority into a manager: the loop over its Secrets, the
 // trust bundles, the endpoint for certificates, and the leader's label.
 func SetupIdentity(mgr ctrl.Manager, o AuthorityOptions) (*Identity, error) {

@@ -12,6 +12,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -32,6 +33,7 @@ import (
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/inject"
 	"github.com/crossfade-dev/crossfade/proxy/server"
 )
 
@@ -83,6 +85,7 @@ func CacheOptions() (cache.Options, error) {
 			workloadObject(replicaSetKind):           {Transform: stripWorkload},
 			&appsv1.ControllerRevision{}:             {Label: labels.NewSelector().Add(*ours)},
 			&corev1.Pod{}:                            {Transform: stripPod},
+			&corev1.ConfigMap{}:                      {Field: fields.OneTermEqualSelector("metadata.name", inject.Trust)},
 			&discoveryv1.EndpointSlice{}:             {Transform: stripSlice},
 			&autoscalingv2.HorizontalPodAutoscaler{}: {Transform: stripAutoscaler},
 			&policyv1.PodDisruptionBudget{}:          {Transform: stripBudget},

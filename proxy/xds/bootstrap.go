@@ -29,6 +29,10 @@ type BootstrapOptions struct {
 	// XDSHost and XDSPort are where Crossfade's control plane listens.
 	XDSHost string
 	XDSPort uint32
+	// TLSDir is the folder with the proxy's certificate and the mesh's roots, as the
+	// agent writes them. Without it the control plane is dialled in plain text, which
+	// Crossfade's own refuses: for tests only.
+	TLSDir string
 	// AdminSocket is the path of a unix socket for Envoy's administration. Without it
 	// AdminPort of the loopback address is used, 15000 when that is 0, too: but a port
 	// is open to every container of the pod, and whoever reaches it can stop the proxy.
@@ -56,7 +60,7 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 	if o.NodeID == "" || o.View == "" || o.XDSHost == "" || o.XDSPort == 0 {
 		return nil, errors.New("render bootstrap: node id, view, and the control plane's host and port are needed")
 	}
-	xds, err := makeXDSCluster(o.XDSHost, o.XDSPort)
+	xds, err := makeXDSCluster(o)
 	if err != nil {
 		return nil, fmt.Errorf("render bootstrap: %w", err)
 	}
@@ -138,7 +142,7 @@ func makeDynamicResources() *bootstrapv3.Bootstrap_DynamicResources {
 
 // makeXDSCluster finds the control plane by its name. The keepalive notices a node
 // that vanished, which would otherwise leave the proxy with a dead stream for hours.
-func makeXDSCluster(host string, port uint32) (*clusterv3.Cluster, error) {
+func makeXDSCluster(o BootstrapOptions) (*clusterv3.Cluster, error) {
 	options, err := anypb.New(explicitHTTP2(&corev3.KeepaliveSettings{
 		Interval: durationpb.New(30 * time.Second),
 		Timeout:  durationpb.New(5 * time.Second),
@@ -146,13 +150,16 @@ func makeXDSCluster(host string, port uint32) (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster := makeStaticCluster(xdsCluster, makeAddress(host, port))
+	cluster := makeStaticCluster(xdsCluster, makeAddress(o.XDSHost, o.XDSPort))
 	cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 	// By default Envoy takes IPv6 addresses alone where there are any, also when the
 	// control plane listens on the others only.
 	cluster.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 	cluster.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptionsName: options}
-	return cluster, nil
+	if o.TLSDir != "" {
+		cluster.TransportSocket, err = makeXDSTransport(o.XDSHost, o.TLSDir)
+	}
+	return cluster, err
 }
 
 func makeStaticCluster(name string, address *corev3.Address) *clusterv3.Cluster {

@@ -60,7 +60,7 @@ func TestReadiness(t *testing.T) {
 			var c condition
 			c.set(tc.condition)
 			w := httptest.NewRecorder()
-			readiness(&c, func(context.Context) (string, error) { return tc.state, tc.err }).
+			readiness(c.get, func(context.Context) (string, error) { return tc.state, tc.err }).
 				ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ready", nil))
 			if diff := cmp.Diff(tc.want, w.Body.String()); diff != "" || w.Code != tc.code {
 				t.Errorf("%s\nstatus %d, body -want, +got:\n%s", tc.reason, w.Code, diff)

@@ -6,12 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/crossfade-dev/crossfade/proxy/probe"
 )
 
 // tick is how often a stop looks at Envoy.
@@ -39,6 +43,7 @@ func Run(ctx context.Context, args []string) error {
 		log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("logger", "agent"),
 		now:     time.Now,
 	}
+	a.keeper = newKeeper(options, a.log, a.now, rand.Float64)
 	a.ready.set("Envoy is not started yet")
 	if err := a.prepare(ctx); err != nil {
 		return err
@@ -54,14 +59,33 @@ type agent struct {
 	log     *slog.Logger
 	now     func() time.Time
 	ready   condition
+	keeper  *keeper
 
 	envoy    process
 	started  time.Time
 	restarts restarts
 }
 
+// handlers are what the agent answers to the kubelet.
+func (a *agent) handlers() (map[string]http.Handler, error) {
+	asked, err := newProbes(os.Getenv(probe.Variable), os.Getenv("POD_IP"))
+	if err != nil {
+		return nil, err
+	}
+	own := func() string {
+		if text := a.keeper.state.problem(a.now()); text != "" {
+			return text
+		}
+		return a.ready.get()
+	}
+	return map[string]http.Handler{"/ready": readiness(own, a.admin.state), probe.Path: asked}, nil
+}
+
 // prepare writes the bootstrap and opens the agent's own ports.
 func (a *agent) prepare(ctx context.Context) error {
+	if err := a.keeper.prepare(); err != nil {
+		return err
+	}
 	content, err := a.options.bootstrap()
 	if err != nil {
 		return fmt.Errorf("render bootstrap: %w", err)
@@ -75,10 +99,14 @@ func (a *agent) prepare(ctx context.Context) error {
 	// They serve until the process ends: also while it stops, /ready has to say
 	// so, and Prometheus to get the last requests' numbers.
 	forever := context.WithoutCancel(ctx)
-	if err := serve(forever, a.options.ReadyAddr, "/ready", readiness(&a.ready, a.admin.state)); err != nil {
+	handlers, err := a.handlers()
+	if err != nil {
+		return err
+	}
+	if err := serve(forever, a.options.ReadyAddr, handlers); err != nil {
 		return fmt.Errorf("serve /ready: %w", err)
 	}
-	if err := serve(forever, a.options.StatsAddr, "/stats/prometheus", stats(a.admin)); err != nil {
+	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": stats(a.admin)}); err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
 	return nil
@@ -88,6 +116,14 @@ func (a *agent) run(ctx context.Context) error {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 	defer signal.Stop(children)
+	go a.keeper.run(ctx)
+	// Without a certificate Envoy would have nothing to show to the controller, and
+	// refuse every cluster that names it.
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.keeper.first:
+	}
 	if err := a.start(); err != nil {
 		return err
 	}

@@ -103,11 +103,12 @@ func runAgent(t *testing.T) running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a := startAuthority(t, time.Hour)
 	ctx, stop := context.WithCancel(t.Context())
 	r := running{dir: dir, ready: freeAddress(t), stats: freeAddress(t), stop: stop, done: make(chan error, 1)}
 	go func() {
 		r.done <- Run(ctx, good("--envoy="+self, "--dir="+dir, "--ready-address="+r.ready, "--stats-address="+r.stats,
-			"--settle=300ms", "--drain-time=1s", "--drain=10s", "--quit=5s"))
+			"--certificates="+a.address, "--token-dir="+a.tokenDir, "--tls-dir="+a.tlsDir, "--settle=300ms", "--drain-time=1s", "--drain=10s", "--quit=5s"))
 	}()
 	r.await(t, "ready\n")
 	return r
@@ -183,7 +184,9 @@ func TestRunRestartsACrashedEnvoy(t *testing.T) {
 }
 
 func TestRunWithoutEnvoy(t *testing.T) {
+	a := startAuthority(t, time.Hour)
 	err := Run(t.Context(), good("--envoy=/no/such/program", "--dir="+t.TempDir(),
+		"--certificates="+a.address, "--token-dir="+a.tokenDir, "--tls-dir="+a.tlsDir,
 		"--ready-address="+freeAddress(t), "--stats-address="+freeAddress(t)))
 	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {
 		t.Errorf("Run(): want an error that names the program, got: %v", err)

@@ -11,13 +11,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
 // Options are what the agent was told on its command line.
 type Options struct {
-	XDS         string // host:port of the controller
-	Cluster     string // which view of the mesh Envoy asks for: gateway/<namespace>/<name>
-	Node        string // who this proxy is: <namespace>/<pod>
+	XDS     string // host:port of the controller
+	Cluster string // which view of the mesh Envoy asks for: gateway/<namespace>/<name> or sidecar/<namespace>
+	Node    string // who this proxy is: <namespace>/<pod>
+	// Certificates is the host:port where the certificate is asked for, TokenDir the
+	// folder with what it is asked with, TLSDir the one that it is written to.
+	Certificates, TokenDir, TLSDir string
+
 	Envoy       string // program
 	Dir         string // folder for the bootstrap and the admin socket
 	ReadyAddr   string // where /ready is served
@@ -40,7 +46,10 @@ func Parse(args []string, out io.Writer) (Options, error) {
 	f := flag.NewFlagSet("crossfade agent", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&o.XDS, "xds", "", "controller to get the configuration from, HOST:PORT")
-	f.StringVar(&o.Cluster, "cluster", "", "what this proxy serves, gateway/NAMESPACE/NAME")
+	f.StringVar(&o.Cluster, "cluster", "", "what this proxy serves, gateway/NAMESPACE/NAME or sidecar/NAMESPACE")
+	f.StringVar(&o.Certificates, "certificates", "", "where the proxy's certificate is asked for, HOST:PORT")
+	f.StringVar(&o.TokenDir, "token-dir", "/var/run/crossfade/token", "folder with token and root.pem, projected by the kubelet")
+	f.StringVar(&o.TLSDir, "tls-dir", xds.TLSDir, "folder in memory for key, certificate and roots")
 	f.StringVar(&o.Node, "node", "", "name of this proxy, NAMESPACE/POD")
 	f.StringVar(&o.Envoy, "envoy", "/usr/local/bin/envoy", "Envoy's program")
 	f.StringVar(&o.Dir, "dir", "/tmp", "folder that can be written to, for the bootstrap and the admin socket")
@@ -66,8 +75,11 @@ func (o Options) validate() error {
 	if _, _, err := net.SplitHostPort(o.XDS); err != nil {
 		wrong = append(wrong, fmt.Errorf("-xds %q: write HOST:PORT", o.XDS))
 	}
-	if strings.Count(o.Cluster, "/") != 2 {
-		wrong = append(wrong, fmt.Errorf("-cluster %q: write gateway/NAMESPACE/NAME", o.Cluster))
+	if _, _, err := net.SplitHostPort(o.Certificates); err != nil {
+		wrong = append(wrong, fmt.Errorf("-certificates %q: write HOST:PORT", o.Certificates))
+	}
+	if parts := strings.Split(o.Cluster, "/"); !isCluster(parts) {
+		wrong = append(wrong, fmt.Errorf("-cluster %q: write gateway/NAMESPACE/NAME or sidecar/NAMESPACE", o.Cluster))
 	}
 	if o.Node == "" || strings.HasPrefix(o.Node, "/") || strings.HasSuffix(o.Node, "/") {
 		wrong = append(wrong, fmt.Errorf("-node %q: write NAMESPACE/POD", o.Node))
@@ -86,6 +98,10 @@ func (o Options) validate() error {
 		wrong = append(wrong, fmt.Errorf("-drain %v: use %v or more, so that what -drain-time asks to close can close", o.Timings.Drain, o.DrainTime+slack))
 	}
 	return errors.Join(wrong...)
+}
+
+func isCluster(parts []string) bool {
+	return len(parts) == 3 && parts[0] == "gateway" || len(parts) == 2 && parts[0] == "sidecar" && parts[1] != ""
 }
 
 // bootstrapFile is what Envoy reads when it starts.

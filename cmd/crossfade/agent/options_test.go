@@ -10,7 +10,7 @@ import (
 )
 
 func good(more ...string) []string {
-	return append([]string{"--xds=controller:15010", "--cluster=gateway/a/b", "--node=a/pod", "--concurrency=2"}, more...)
+	return append([]string{"--xds=controller:15010", "--certificates=controller:15011", "--cluster=gateway/a/b", "--node=a/pod", "--concurrency=2"}, more...)
 }
 
 func TestParse(t *testing.T) {
@@ -22,6 +22,9 @@ func TestParse(t *testing.T) {
 		"Good":              {reason: "What the Deployment gives is enough.", args: good()},
 		"NoController":      {reason: "Without a port it is no address.", args: good("--xds=controller"), want: "write HOST:PORT"},
 		"NoView":            {reason: "The view names a Gateway.", args: good("--cluster=gateway"), want: "gateway/NAMESPACE/NAME"},
+		"Sidecar":           {reason: "A sidecar's view is its namespace's.", args: good("--cluster=sidecar/a")},
+		"SidecarOfNobody":   {reason: "An unset variable in the manifest must not become a namespace.", args: good("--cluster=sidecar/"), want: "sidecar/NAMESPACE"},
+		"NoCertificates":    {reason: "Without a certificate the controller says nothing.", args: good("--certificates="), want: "-certificates"},
 		"EmptyPodName":      {reason: "An unset variable in the manifest must not become a name.", args: good("--node=a/"), want: "NAMESPACE/POD"},
 		"NoWorker":          {reason: "Envoy would take 0 as all cores of the machine.", args: good("--concurrency=0"), want: "use 1 or more"},
 		"FractionOfSecond":  {reason: "Envoy knows whole seconds only.", args: good("--drain-time=1500ms"), want: "whole seconds"},
@@ -80,7 +83,7 @@ func TestBootstrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Package xds tests the rest.
-	for _, want := range []string{`"a/pod"`, `"gateway/a/b"`, `"controller"`, `15010`, `"/d/envoy-admin.sock"`} {
+	for _, want := range []string{`"a/pod"`, `"gateway/a/b"`, `"controller"`, `15010`, `"/d/envoy-admin.sock"`, `"/var/run/crossfade/tls/trust.yaml"`, `"sni": "controller"`} {
 		if !strings.Contains(string(content), want) {
 			t.Errorf("bootstrap(): %s is missing in:\n%s", want, content)
 		}

@@ -30,12 +30,13 @@ func (c *condition) get() string {
 	return c.text
 }
 
-// readiness answers /ready: 200 only when Envoy has its first whole
-// configuration and nobody asked the agent to stop; else 503 and the reason in
-// one line. Envoy is asked each time, so a frozen one is not ready.
-func readiness(c *condition, state func(context.Context) (string, error)) http.Handler {
+// readiness answers /ready: 200 only when there is a valid certificate, Envoy has
+// its first whole configuration and nobody asked the agent to stop; else 503 and
+// the reason, the agent's own first, in one line. Envoy is asked each time, so a
+// frozen one is not ready.
+func readiness(own func() string, state func(context.Context) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		reason := c.get()
+		reason := own()
 		if reason == "" {
 			switch answer, err := state(r.Context()); {
 			case err != nil:
@@ -77,13 +78,15 @@ func stats(a admin) http.Handler {
 
 // serve listens at once, so that an address in use ends the agent, and serves
 // until ctx ends. Then it closes at once: whoever asks a probe is not waited for.
-func serve(ctx context.Context, address, pattern string, h http.Handler) error {
+func serve(ctx context.Context, address string, handlers map[string]http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(pattern, h)
+	for pattern, h := range handlers {
+		mux.Handle(pattern, h)
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		// An error other than ErrServerClosed would be one of accept, which the

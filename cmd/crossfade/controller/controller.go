@@ -43,6 +43,7 @@ type settings struct {
 	leaderElect            bool
 	maxConnectionAge       time.Duration
 	workers                int
+	identity               identitySettings
 }
 
 // parse reads the flags.
@@ -61,6 +62,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.probes, "probe-address", ":8081", "where /healthz and /readyz are served")
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "let only one of several replicas act")
 	f.DurationVar(&s.maxConnectionAge, "max-connection-age", 30*time.Minute, "after about this time a proxy's stream is ended, so that streams spread over replicas")
+	s.identity.flags(f)
 	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -70,7 +72,7 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("--gateway %q: want <namespace>/<name>", gateway)
 	}
 	s.gateway = types.NamespacedName{Namespace: namespace, Name: name}
-	return s, checkLoopback(s.debug)
+	return s, errors.Join(checkLoopback(s.debug), s.identity.validate())
 }
 
 // checkLoopback refuses to show every proxy's configuration to the network.
@@ -110,13 +112,20 @@ func Run(ctx context.Context, args []string) error {
 	options := proxy.DefaultOptions()
 	options.Gateway = s.gateway
 	views := controllers.NewViews(s.gateway)
-	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, ViewOf: views.Of})
+	who, err := controllers.SetupIdentity(mgr, s.identity.options(s.gateway))
+	if err != nil {
+		return fmt.Errorf("set up identity: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("certificates", func(*http.Request) error { return who.Authority.Ready() }); err != nil {
+		return fmt.Errorf("add readiness of certificates: %w", err)
+	}
+	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
 		Proxy: options, Views: views, Prometheus: s.prometheus, Workers: s.workers, Now: time.Now,
 	}); err != nil {
 		return err
 	}
-	if err := mgr.Add(serveXDS(s, xdsServer)); err != nil {
+	if err := mgr.Add(serveXDS(s, xdsServer, who)); err != nil {
 		return fmt.Errorf("add xDS server: %w", err)
 	}
 	if s.debug != "" {
@@ -162,19 +171,19 @@ func newManager(config *rest.Config, s settings) (manager.Manager, error) {
 
 // serveXDS listens once this replica leads: until replicas tell each other what
 // was acked, only the leader may know proxies.
-func serveXDS(s settings, x *server.Server) manager.Runnable {
+func serveXDS(s settings, x *server.Server, who *controllers.Identity) manager.Runnable {
 	return manager.RunnableFunc(func(ctx context.Context) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.xdsAddress)
 		if err != nil {
 			return fmt.Errorf("listen for proxies: %w", err)
 		}
-		g := grpc.NewServer(server.GRPCOptions(s.maxConnectionAge)...)
+		g := grpc.NewServer(append(server.GRPCOptions(s.maxConnectionAge), grpc.Creds(who.Credentials))...)
 		x.Register(g)
 		go func() {
 			<-ctx.Done()
 			g.Stop() // Streams never end by themselves; proxies keep what they have.
 		}()
-		return g.Serve(listener)
+		return g.Serve(server.Limit(ctx, listener, server.ListenLimits{}))
 	})
 }
 
