@@ -65,7 +65,7 @@ func (s *scene) judgeSteps(old []live.Seen[appsv1.ReplicaSet], deployment []live
 			}
 		}
 		n := *d.Spec.Replicas
-		s.Logf("step %d: %d to %d pods of before, %s after the last one; the Deployment has %d of %d", steps, from, to, at.Sub(last).Round(time.Second), d.Status.AvailableReplicas, n)
+		s.Logf("step %d at %s: %d to %d pods of before; the Deployment has %d of %d", steps, at.Format("15:04:05"), from, to, d.Status.AvailableReplicas, n)
 		if from-to > (n+3)/4 {
 			s.Errorf("step %d took %d of %d pods of before at once: at most a quarter of %d may go", steps, from-to, from, n)
 		}
