@@ -1,0 +1,275 @@
+package proxy_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/xds"
+)
+
+// halfway is a delivery that gives half of the requests to its canary. STABLE and
+// CANARY are where the pods listen, POLICY is what is asked of those who call them.
+const halfway = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {crossfade.dev/injection: enabled}}
+---
+apiVersion: crossfade.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: payments, namespace: shop}
+spec: POLICY
+---
+apiVersion: crossfade.dev/v1alpha1
+kind: Rollout
+metadata: {name: payments, namespace: shop}
+spec: {workloadRef: {name: payments}, serviceRef: {name: payments}, strategy: {canary: {steps: [{weight: 50}]}}}
+status: {record: {stage: Stepping, workload: payments, workloadUID: u, service: payments, stable: s1, canary: x2, weight: 50, total: 100, capacity: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: shop}
+spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], selector: {app: payments}, ports: [{name: http, port: 80, targetPort: web}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stable, namespace: shop, labels: {app: payments, pod-template-hash: s1}}
+spec: {containers: [{name: main, ports: [{name: web, containerPort: STABLE}]}]}
+status: {phase: Running, podIP: 127.0.0.1, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: canary, namespace: shop, labels: {app: payments, pod-template-hash: x2}}
+spec: {containers: [{name: main, ports: [{name: web, containerPort: CANARY}]}]}
+status: {phase: Running, podIP: 127.0.0.1, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caller, namespace: shop, labels: {crossfade.dev/proxy: sidecar}}
+status: {phase: Running, podIP: 10.0.0.1}
+`
+
+// service counts the requests that reach it, and answers them as their path says.
+type service struct {
+	server *httptest.Server
+	broken bool
+	done   chan struct{}
+
+	mu   sync.Mutex
+	seen int
+	late map[string]bool
+}
+
+func startService(t *testing.T, broken bool) *service {
+	t.Helper()
+	s := &service{broken: broken, late: map[string]bool{}, done: make(chan struct{})}
+	s.server = httptest.NewServer(s)
+	t.Cleanup(s.server.Close)
+	t.Cleanup(func() { close(s.done) })
+	return s
+}
+
+// ServeHTTP hangs on /hang, and on /hang-once/x the first time.
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.seen++
+	hangs := r.URL.Path == "/hang" || strings.HasPrefix(r.URL.Path, "/hang-once") && !s.late[r.URL.Path]
+	s.late[r.URL.Path] = true
+	s.mu.Unlock()
+	if hangs {
+		select {
+		case <-r.Context().Done():
+		case <-s.done:
+		}
+		return
+	}
+	if s.broken {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+}
+
+func (s *service) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.seen
+	s.seen = 0
+	return n
+}
+
+// TestEnvoyRetriesWithinTheRevision has a canary that answers every request with a 503.
+func TestEnvoyRetriesWithinTheRevision(t *testing.T) {
+	stable, canary := startService(t, false), startService(t, true)
+	for name, tc := range map[string]struct {
+		reason, policy, method string
+		// tries is how often the canary sees each request that it gets.
+		tries int
+	}{
+		"asked for": {
+			reason: "nothing of the canary's goes to stable",
+			policy: `{retries: {attempts: 2, "on": [connect-failure, "503"]}}`, method: "GET", tries: 3,
+		},
+		"as any 5xx": {policy: `{retries: {attempts: 1, "on": [5xx]}}`, method: "PUT", tries: 2},
+		"not idempotent": {
+			reason: "the canary may have done what it was asked to",
+			policy: `{retries: {attempts: 2, "on": [connect-failure, "503", 5xx, reset]}}`, method: "POST", tries: 1,
+		},
+		"other status": {policy: `{retries: {attempts: 2, "on": ["500", "502"]}}`, method: "GET", tries: 1},
+		"off":          {policy: `{retries: {attempts: 0, "on": ["503"]}}`, method: "GET", tries: 1},
+		"default":      {policy: `{timeouts: {request: 10s}}`, method: "GET", tries: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := startCaller(t, tc.policy, port(t, stable), port(t, canary))
+			answers := map[int]int{}
+			for range 40 {
+				answers[do(t, tc.method, base+"/").StatusCode]++
+			}
+			fine, failed := answers[200], answers[503]
+			if fine+failed != 40 || fine == 0 || failed == 0 {
+				t.Fatalf("answers: %v", answers)
+			}
+			if got := canary.count(); got != failed*tc.tries {
+				t.Errorf("%s: %d requests failed, and the canary saw %d; want %d tries of each", tc.reason, failed, got, tc.tries)
+			}
+			if got := stable.count(); got != fine {
+				t.Errorf("%s: stable answered %d requests and saw %d", tc.reason, fine, got)
+			}
+		})
+	}
+}
+
+// TestEnvoyLeavesADeadCanary has a canary that is not there any more.
+func TestEnvoyLeavesADeadCanary(t *testing.T) {
+	stable := startService(t, false)
+	dead := fmt.Sprint(freePort(t))
+	for name, tc := range map[string]struct{ policy, method string }{
+		"default":                       {`{timeouts: {request: 10s}}`, "POST"},
+		"own":                           {`{retries: {attempts: 2, "on": [connect-failure]}}`, "GET"},
+		"the rest of one with statuses": {`{retries: {attempts: 2, "on": [connect-failure, "503"]}}`, "POST"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := startCaller(t, tc.policy, port(t, stable), dead)
+			for i := range 40 {
+				if got := do(t, tc.method, base+"/").StatusCode; got != http.StatusOK {
+					t.Fatalf("request %d: %d", i, got)
+				}
+			}
+		})
+	}
+}
+
+func TestEnvoyEndsInTime(t *testing.T) {
+	stable, canary := startService(t, false), startService(t, false)
+	for name, tc := range map[string]struct {
+		reason, policy, method, path string
+		want                         int
+	}{
+		"request": {policy: `{timeouts: {request: 300ms}}`, method: "GET", path: "/hang", want: 504},
+		"idle":    {policy: `{timeouts: {idle: 300ms}}`, method: "GET", path: "/hang", want: 504},
+		"a try, and another": {
+			reason: "nothing was answered, and twice is as good as once",
+			policy: `{retries: {attempts: 2, perTryTimeout: 300ms}}`, method: "GET", path: "/hang-once/a", want: 200,
+		},
+		"a try, and no other": {
+			reason: "it may have been done", policy: `{retries: {attempts: 2, perTryTimeout: 300ms}}`, method: "POST", path: "/hang-once/b", want: 504,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := startCaller(t, tc.policy, port(t, stable), port(t, canary))
+			begun := time.Now()
+			if got := do(t, tc.method, base+tc.path).StatusCode; got != tc.want {
+				t.Errorf("%s: got %d, want %d", tc.reason, got, tc.want)
+			}
+			if took := time.Since(begun); took < 250*time.Millisecond || took > 10*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}
+
+// TestEnvoyKeepsTheLimits sends more at a time than is permitted, while nothing is
+// answered.
+func TestEnvoyKeepsTheLimits(t *testing.T) {
+	stable, canary := startService(t, false), startService(t, false)
+	base := startCaller(t, `{circuitBreaker: {maxRequests: 2}, timeouts: {request: 2s}}`, port(t, stable), port(t, canary))
+	answers := make(chan int, 20)
+	for range cap(answers) {
+		go func() {
+			response, err := http.Get(base + "/hang")
+			if err != nil {
+				answers <- 0
+				return
+			}
+			_ = response.Body.Close()
+			answers <- response.StatusCode
+		}()
+	}
+	got := map[int]int{}
+	for range cap(answers) {
+		got[<-answers]++
+	}
+	// Two at a time for each revision.
+	if got[504] != 4 || got[503] != 16 {
+		t.Errorf("answers: %v; want 4 that were let through and 16 that were not", got)
+	}
+}
+
+// TestEnvoyKeepsTheCanaryInTheChoice has both revisions fail, with outlier detection.
+func TestEnvoyKeepsTheCanaryInTheChoice(t *testing.T) {
+	stable, canary := startService(t, false), startService(t, true)
+	base := startCaller(t, `{outlierDetection: {consecutive5xx: 1, interval: 100ms, baseEjection: 1h, maxEjectionPercent: 100}}`, port(t, stable), port(t, canary))
+	for range 60 {
+		do(t, "GET", base+"/")
+	}
+	if got := canary.count(); got < 10 {
+		t.Errorf("the canary saw %d of 60 requests: it was taken out, and nobody can judge it", got)
+	}
+}
+
+func port(t *testing.T, s *service) string {
+	t.Helper()
+	u, err := url.Parse(s.server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Port()
+}
+
+func do(t *testing.T, method, address string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response
+}
+
+// startCaller lets the real Envoy be the sidecar of a caller of payments, and returns
+// where payments is for it.
+func startCaller(t *testing.T, policy, stable, canary string) string {
+	t.Helper()
+	objects := strings.NewReplacer("POLICY", policy, "STABLE", stable, "CANARY", canary).Replace(halfway)
+	options := xds.Options{TLSDir: newAuthority(t).write(t, "spiffe://cluster.local/ns/shop/sa/caller")}
+	world := options.Translate(nil, proxy.Build(parseObjects(t, t.Name(), []byte(objects))).Config)
+	config := static(t, world.Snapshots[xds.SidecarView("shop", "")], nil)
+	config.Admin = nil
+	only(t, config, "out|shop/payments|80")
+	at := freePort(t)
+	listener := config.StaticResources.Listeners[0]
+	listener.Address, listener.BindToPort = loopback(uint32(at)), wrapperspb.Bool(true)
+	sidecar := &runningSidecar{address: fmt.Sprintf("127.0.0.1:%d", at), out: &output{}}
+	startStatic(t, config, sidecar)
+	return "http://" + sidecar.address
+}
