@@ -44,6 +44,7 @@ type settings struct {
 	maxConnectionAge       time.Duration
 	workers                int
 	identity               identitySettings
+	injection              injectionSettings
 }
 
 // parse reads the flags.
@@ -63,6 +64,7 @@ func parse(args []string) (settings, error) {
 	f.BoolVar(&s.leaderElect, "leader-elect", false, "let only one of several replicas act")
 	f.DurationVar(&s.maxConnectionAge, "max-connection-age", 30*time.Minute, "after about this time a proxy's stream is ended, so that streams spread over replicas")
 	s.identity.flags(f)
+	s.injection.flags(f)
 	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -72,7 +74,7 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("--gateway %q: want <namespace>/<name>", gateway)
 	}
 	s.gateway = types.NamespacedName{Namespace: namespace, Name: name}
-	return s, errors.Join(checkLoopback(s.debug), s.identity.validate())
+	return s, errors.Join(checkLoopback(s.debug), s.identity.validate(), s.injection.validate())
 }
 
 // checkLoopback refuses to show every proxy's configuration to the network.
@@ -111,6 +113,7 @@ func Run(ctx context.Context, args []string) error {
 	}
 	options := proxy.DefaultOptions()
 	options.Gateway = s.gateway
+	options.TrustDomain = s.identity.trustDomain
 	views := controllers.NewViews(s.gateway)
 	who, err := controllers.SetupIdentity(mgr, s.identity.options(s.gateway))
 	if err != nil {
@@ -118,6 +121,9 @@ func Run(ctx context.Context, args []string) error {
 	}
 	if err := mgr.AddReadyzCheck("certificates", func(*http.Request) error { return who.Authority.Ready() }); err != nil {
 		return fmt.Errorf("add readiness of certificates: %w", err)
+	}
+	if err := s.injection.setup(mgr, who.Authority); err != nil {
+		return err
 	}
 	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
