@@ -2,6 +2,8 @@ package v1alpha1_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,6 +65,39 @@ func TestMeshPolicyValidation(t *testing.T) {
 				}
 			})
 		}
+	}
+	t.Run("user's page", func(t *testing.T) { testPolicyDocs(t, c) })
+}
+
+// testPolicyDocs applies the examples of the user's page: whole objects, and fields of a
+// spec.
+func testPolicyDocs(t *testing.T, c client.Client) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "mesh-policy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := 0
+	for block := range strings.SplitSeq(string(page), "```yaml\n") {
+		example, _, found := strings.Cut(block, "```")
+		if !found || strings.HasPrefix(block, "# MeshPolicy") {
+			continue
+		}
+		if !strings.Contains(example, "kind: MeshPolicy") {
+			spec := "  " + strings.ReplaceAll(strings.TrimSpace(example), "\n", "\n  ")
+			example = "apiVersion: crossfade.dev/v1alpha1\nkind: MeshPolicy\nmetadata: {name: example}\nspec:\n" + spec
+		}
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(example), &u.Object); err != nil {
+			t.Fatalf("%v in\n%s", err, example)
+		}
+		u.SetNamespace("default")
+		if err := c.Create(t.Context(), u, client.DryRunAll); err != nil {
+			t.Errorf("%v for\n%s", err, example)
+		}
+		examples++
+	}
+	if examples < 10 {
+		t.Errorf("the page has %d examples; one for each field is missing", examples)
 	}
 }
 
