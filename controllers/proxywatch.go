@@ -174,7 +174,6 @@ func summarise(rendered rendering, seen sightings) delivery.Proxies {
 		Expected: int32(len(seen.nodes)), Connected: int32(len(seen.connected)),
 		Effective: int32(rendered.Weight), Published: rendered.Revisions,
 	}
-	may := map[string]bool{}
 	for _, node := range seen.nodes {
 		ack, has := seen.connected[node]
 		if has && ack.Current && !ack.Unknown {
@@ -188,23 +187,27 @@ func summarise(rendered rendering, seen sightings) delivery.Proxies {
 				out.RejectedBy, out.Error = node, ack.Rejected
 			}
 		}
-		for _, revision := range rendered.ever {
-			if !has || ack.HighestShare(revision) > 0 {
-				may[revision] = true
-			}
-		}
-	}
-	for _, ack := range seen.starting {
-		for _, revision := range rendered.ever {
-			if ack.HighestShare(revision) > 0 {
-				may[revision] = true
-			}
-		}
 	}
 	out.Agreed = agreed(rendered, seen.connected)
 	out.Silent = out.Silent[:min(len(out.Silent), maxSilentNames)]
-	out.MayRoute = slices.Sorted(maps.Keys(may))
+	out.MayRoute = seen.mayRoute(rendered.ever)
 	return out
+}
+
+// mayRoute are those of the revisions that some proxy may still route to.
+func (s sightings) mayRoute(revisions []string) []string {
+	var may []string
+	for _, revision := range revisions {
+		routes := func(ack server.ServiceAck) bool { return ack.HighestShare(revision) > 0 }
+		found := len(s.nodes) > len(s.connected) // One without a stream may route anywhere.
+		for _, acks := range []map[string]server.ServiceAck{s.connected, s.starting} {
+			found = found || slices.ContainsFunc(slices.Collect(maps.Values(acks)), routes)
+		}
+		if found {
+			may = append(may, revision)
+		}
+	}
+	return may
 }
 
 // agreed is the lowest share of the canary that a connected proxy has confirmed.

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -222,7 +223,7 @@ func (w *meshWorld) protocols(t *testing.T) {
 		t.Errorf("what the mesh does not know: %q, %v", answer, err)
 	}
 	if loop, err := w.web.dial(t.Context(), "", "127.0.0.1:15001"); err == nil {
-		if text, err := line(loop); err != io.EOF {
+		if text, err := line(loop); !errors.Is(err, io.EOF) {
 			t.Errorf("who asks for the proxy's own port is let down: %q, %v", text, err)
 		}
 	}

@@ -25,9 +25,10 @@ const (
 	// prefix of their statistics.
 	OutboundName = "outbound"
 	// PassthroughName names the cluster that stands for whatever the mesh does not
-	// know, and BlackholeName one that leads nowhere.
+	// know.
 	PassthroughName = "passthrough"
-	BlackholeName   = "blackhole"
+	// BlackholeName names a cluster that leads nowhere.
+	BlackholeName = "blackhole"
 	// outboundInspection is how long a port that nobody has said anything of waits for
 	// the first bytes of a client that is on the same machine. A client that waits for
 	// the server to speak first is late by as much.

@@ -122,21 +122,25 @@ func (k portMaker) make() (port, error) {
 	return made, err
 }
 
+// previous is what was made of a revision before, and whether that is still right.
+// Where only its pods are others, its cluster is.
+func (k portMaker) previous(r ir.Revision) (was revision, same bool) {
+	if !k.sameKind() {
+		return revision{}, false
+	}
+	i := slices.IndexFunc(k.wasIR.Revisions, func(o ir.Revision) bool { return o.Name == r.Name })
+	if i < 0 || k.wasIR.Revisions[i].NoEjection != r.NoEjection {
+		return revision{}, false
+	}
+	before := k.wasIR.Revisions[i]
+	before.Weight = r.Weight // It is not with the endpoints.
+	return k.was.revisions[i], before.Equal(r)
+}
+
 func (k portMaker) makeRevision(r ir.Revision) (revision, error) {
-	var made revision
-	if k.sameKind() {
-		for i, before := range k.wasIR.Revisions {
-			if before.Name != r.Name {
-				continue
-			}
-			made = k.was.revisions[i]
-			if before.Weight = r.Weight; before.Equal(r) {
-				return made, nil
-			}
-			if before.NoEjection != r.NoEjection {
-				made = revision{}
-			}
-		}
+	made, same := k.previous(r)
+	if same {
+		return made, nil
 	}
 	name := ClusterName(k.service.ServiceKey, k.next.Number, r.Name)
 	var err error

@@ -130,23 +130,32 @@ func (k portMaker) makeDirect() (sidecarPort, error) {
 			made.listeners[listener] = k.was.sidecar.listeners[listener]
 			continue
 		}
-		to := target{tcp: name}
-		if declaredHTTP(k.next.Protocol) {
-			manager, err := makeMeshManager(OutboundName)
-			if err != nil {
-				return made, err
-			}
-			manager.RouteSpecifier = routesTo(name)
-			to = target{http: manager}
-		}
-		at, err := newOutbound(listener, []string{pod.IP}, pod.Port, to)
+		at, err := k.makeDirectListener(listener, name, pod)
 		if err != nil {
 			return made, err
 		}
-		at.resource.Clusters = []string{name}
 		made.listeners[listener] = at
 	}
 	return made, nil
+}
+
+// makeDirectListener makes the listener for one pod of a headless Service.
+func (k portMaker) makeDirectListener(name, cluster string, pod ir.Endpoint) (*listenerAt, error) {
+	to := target{tcp: cluster}
+	if declaredHTTP(k.next.Protocol) {
+		manager, err := makeMeshManager(OutboundName)
+		if err != nil {
+			return nil, err
+		}
+		manager.RouteSpecifier = routesTo(cluster)
+		to = target{http: manager}
+	}
+	at, err := newOutbound(name, []string{pod.IP}, pod.Port, to)
+	if err != nil {
+		return nil, err
+	}
+	at.resource.Clusters = []string{cluster}
+	return at, nil
 }
 
 // declaredHTTP says whether all connections are requests, so that one kind of cluster
