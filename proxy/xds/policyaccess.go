@@ -10,6 +10,7 @@ import (
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -22,7 +23,7 @@ func (m mesh) inboundHTTPFilters(in ir.Inbound) ([]*hcmv3.HttpFilter, error) {
 	if !restricts(in.Access) {
 		return nil, nil
 	}
-	config, err := anypb.New(&httprbacv3.RBAC{Rules: m.makeRules(in.Access.Allow)})
+	config, err := pack(&httprbacv3.RBAC{Rules: m.makeRules(in.Access.Allow)})
 	if err != nil {
 		return nil, err
 	}
@@ -192,4 +193,15 @@ func exactly(value string) *matcherv3.StringMatcher {
 
 func beginningWith(prefix string) *matcherv3.StringMatcher {
 	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}}
+}
+
+// pack puts a message into another one. Maps are marshalled in random order unless told
+// otherwise, and here, inside of a resource, too: its version would be another one each
+// time, and a listener would drain its connections for nothing.
+func pack(message proto.Message) (*anypb.Any, error) {
+	packed := &anypb.Any{}
+	if err := anypb.MarshalFrom(packed, message, proto.MarshalOptions{Deterministic: true}); err != nil {
+		return nil, fmt.Errorf("pack %T: %w", message, err)
+	}
+	return packed, nil
 }

@@ -5,7 +5,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -95,7 +94,7 @@ func makeLog(line map[string]string, expression string) ([]*accesslogv3.AccessLo
 	for key, format := range line {
 		fields[key] = structpb.NewStringValue(format)
 	}
-	config, err := anypb.New(&streamv3.StdoutAccessLog{AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{
+	config, err := pack(&streamv3.StdoutAccessLog{AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{
 		LogFormat: &corev3.SubstitutionFormatString{
 			Format:          &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: fields}},
 			OmitEmptyValues: true,
@@ -111,7 +110,7 @@ func makeLog(line map[string]string, expression string) ([]*accesslogv3.AccessLo
 	if expression == "" {
 		return []*accesslogv3.AccessLog{log}, nil
 	}
-	filter, err := anypb.New(&celv3.ExpressionFilter{Expression: expression})
+	filter, err := pack(&celv3.ExpressionFilter{Expression: expression})
 	if err != nil {
 		return nil, err
 	}
