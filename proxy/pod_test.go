@@ -36,6 +36,7 @@ type pod struct {
 	ip   string
 	tid  int
 	todo chan func()
+	web  *http.Server
 }
 
 // newHub makes the namespace that pods are plugged into, with the gateway's address.
@@ -200,6 +201,7 @@ func (p *pod) serve() *health.Server {
 	protocols.SetUnencryptedHTTP2(true)
 	web := &http.Server{Handler: http.HandlerFunc(p.answer), Protocols: protocols, ReadHeaderTimeout: time.Minute}
 	go func(l net.Listener) { _ = web.Serve(l) }(p.listen(":8080"))
+	p.web = web
 	p.t.Cleanup(func() { _ = web.Close() })
 
 	states := health.NewServer()

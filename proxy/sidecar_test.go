@@ -189,6 +189,7 @@ func TestSidecars(t *testing.T) {
 	t.Run("Weights", w.weights)
 	t.Run("Moving", w.moving)
 	t.Run("Strict", w.strict)
+	t.Run("Gone", w.gone)
 }
 
 func (w *meshWorld) protocols(t *testing.T) {
@@ -396,4 +397,21 @@ func (w *meshWorld) strict(t *testing.T) {
 	}
 	load.check(t)
 	alive()
+}
+
+// gone ends the canary's application while all still send requests to its pod: they
+// were not seen there, and another pod answers.
+func (w *meshWorld) gone(t *testing.T) {
+	w.shift(50)
+	if err := w.canary.web.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{"http://10.96.0.10", "http://10.96.0.10:82"} {
+		client := w.web.client(false)
+		for range 100 {
+			if answer, _, err := get(client, url); answer != "stable" || err != nil {
+				t.Fatalf("%s: %q, %v", url, answer, err)
+			}
+		}
+	}
 }

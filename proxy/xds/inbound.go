@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -176,6 +177,7 @@ func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConn
 	}
 	manager.CodecType = *c.codec
 	manager.RouteSpecifier = routesTo(InboundName)
+	manager.LocalReplyConfig = tellUnsent()
 	// Policies judge paths: what they read must be what the application reads.
 	manager.NormalizePath = wrapperspb.Bool(true)
 	if comparesPaths(in.Access) {
@@ -192,6 +194,22 @@ func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConn
 	return manager, nil
 }
 
+// tellUnsent marks the answer to a request that the application cannot have seen,
+// because nobody listened: a container that restarts, or one that ends before all
+// clients have heard of it. Without a sidecar their connection would be refused, and
+// they would try another pod.
+func tellUnsent() *hcmv3.LocalReplyConfig {
+	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"UF"}},
+		}},
+		HeadersToAdd: []*corev3.HeaderValueOption{{
+			Header:       &corev3.HeaderValue{Key: unsentHeader, Value: "true"},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}},
+	}}}
+}
+
 // routesTo sends all requests to one cluster. They never change, so they may be part
 // of the listener.
 func routesTo(cluster string) *hcmv3.HttpConnectionManager_RouteConfig {
@@ -204,6 +222,8 @@ func routesTo(cluster string) *hcmv3.HttpConnectionManager_RouteConfig {
 				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
 					Timeout:          durationpb.New(0),
+					// The other side may close an idle connection just when it is used again.
+					RetryPolicy: &routev3.RetryPolicy{RetryOn: "reset-before-request", NumRetries: wrapperspb.UInt32(1)},
 				}},
 			}},
 		}},

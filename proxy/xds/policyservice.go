@@ -176,6 +176,9 @@ func makeRetries(usual *routev3.RetryPolicy, r ir.Retries, triggers []string) *r
 	if len(policy.GetRetriableStatusCodes()) > 0 {
 		on = append(on, "retriable-status-codes")
 	}
+	if slices.Contains(on, "connect-failure") {
+		on = append(on, "retriable-headers") // The server's sidecar tells of such a failure.
+	}
 	policy.RetryOn = strings.Join(on, ",")
 	if r.PerTry > 0 {
 		policy.PerTryTimeout = durationpb.New(r.PerTry)

@@ -10,6 +10,14 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
+// unsentHeader is in the answer of a pod's sidecar that could not connect to the
+// application: that has not seen the request, as if the connection to the pod had been
+// refused.
+const unsentHeader = "x-crossfade-unsent"
+
+// retryUnsent are the triggers that a pod cannot have seen the request of.
+const retryUnsent = "connect-failure,refused-stream,reset-before-request,retriable-headers"
+
 // makeRetryPolicy repeats what a pod cannot have seen, and nothing else: requests
 // that are not idempotent are safe. Each retry goes to another pod.
 //
@@ -24,9 +32,13 @@ func makeRetryPolicy(refresh bool) (*routev3.RetryPolicy, error) {
 		return nil, err
 	}
 	return &routev3.RetryPolicy{
-		RetryOn:               "connect-failure,refused-stream,reset-before-request",
+		RetryOn:               retryUnsent,
 		NumRetries:            wrapperspb.UInt32(2),
 		RefreshClusterOnRetry: refresh,
+		RetriableHeaders: []*routev3.HeaderMatcher{{
+			Name:                 unsentHeader,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+		}},
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: durationpb.New(time.Millisecond),
 			MaxInterval:  durationpb.New(10 * time.Millisecond),

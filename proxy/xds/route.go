@@ -56,7 +56,10 @@ func makeHost(name, domain string, routes []*routev3.Route) (*routev3.VirtualHos
 			return nil, err
 		}
 	}
-	return &routev3.VirtualHost{Name: name, Domains: []string{domain}, Routes: routes, RetryPolicy: retry}, nil
+	return &routev3.VirtualHost{
+		Name: name, Domains: []string{domain}, Routes: routes, RetryPolicy: retry,
+		ResponseHeadersToRemove: []string{unsentHeader},
+	}, nil
 }
 
 // makeRoutes makes what Envoy needs for one route: the forwarding, and before it,
