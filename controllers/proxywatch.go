@@ -172,7 +172,7 @@ func sidecarRuns(pod *corev1.Pod) bool {
 func summarise(rendered rendering, seen sightings) delivery.Proxies {
 	out := delivery.Proxies{
 		Expected: int32(len(seen.nodes)), Connected: int32(len(seen.connected)),
-		Effective: int32(rendered.Weight), Published: rendered.Revisions,
+		Effective: int32(rendered.Weight), Published: rendered.Revisions, ByConnection: rendered.ByConnection,
 	}
 	for _, node := range seen.nodes {
 		ack, has := seen.connected[node]

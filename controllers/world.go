@@ -102,10 +102,14 @@ func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []type
 			continue
 		}
 		before, was := w.rollouts[key]
+		if len(out.Config.Sidecars) == 0 {
+			effective.ByConnection = nil // A gateway knows requests only.
+		}
 		r := rendering{Effective: effective, record: *ro.Status.Record, canary: ro.Status.Record.Canary}
 		r.ever = everPublished(before.ever, r)
 		next[key] = r
-		if !was || !before.is(&r.record) || before.Weight != r.Weight || !slices.Equal(before.Revisions, r.Revisions) {
+		if !was || !before.is(&r.record) || before.Weight != r.Weight || !slices.Equal(before.Revisions, r.Revisions) ||
+			!slices.Equal(before.ByConnection, r.ByConnection) {
 			changed = append(changed, key)
 		}
 	}

@@ -194,6 +194,9 @@ type Proxies struct {
 	// Current says that what is published was rendered from this very record; an
 	// ack of something older counts for nothing.
 	Current bool
+	// ByConnection are the Service's ports on which proxies divide connections, not
+	// requests, as people write them: "5432 (postgres)".
+	ByConnection []string
 }
 
 // Policies says whether the admission policies were proven by a dry-run.

@@ -2,11 +2,13 @@ package delivery
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -301,5 +303,21 @@ func BenchmarkDecide(b *testing.B) {
 				Decide(*o)
 			}
 		})
+	}
+}
+
+// TestPerConnection: whoever waits for a share of the requests has to know where there
+// are none to divide.
+func TestPerConnection(t *testing.T) {
+	for name, ports := range map[string][]string{"none": nil, "one": {"5432 (postgres)"}} {
+		o := adoptedHealthy()
+		o.Proxies.ByConnection = ports
+		c := meta.FindStatusCondition(Decide(*o).Status.Conditions, v1alpha1.ConditionPerConnection)
+		if (c != nil) != (ports != nil) {
+			t.Fatalf("%s: condition %+v", name, c)
+		}
+		if c != nil && (c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonTCPPorts || !strings.Contains(c.Message, "port 5432 (postgres) is TCP")) {
+			t.Errorf("%s: condition %+v", name, c)
+		}
 	}
 }

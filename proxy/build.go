@@ -98,6 +98,9 @@ type Effective struct {
 	// pods, does not: "9000 (admin)". On these the canary's weight is 0, and so is
 	// Weight, whatever the record says.
 	Lacking []string
+	// ByConnection are the ports, written in the same way, on which sidecars divide
+	// connections: they are TCP, and no requests can be told apart.
+	ByConnection []string
 }
 
 // Build says what the proxies should do. Equal inputs, in whatever order, give

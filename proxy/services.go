@@ -207,13 +207,21 @@ func (d delivered) effective(rendered ir.Service) Effective {
 		if len(canary.Endpoints) > 0 {
 			ready = true
 		} else if len(stable.Endpoints) > 0 {
-			missing = append(missing, strings.TrimSuffix(fmt.Sprintf("%d (%s)", port.Number, port.Name), " ()"))
+			missing = append(missing, spell(port))
+		}
+		if port.Protocol == ir.TCP && len(rendered.ClusterIPs) > 0 {
+			e.ByConnection = append(e.ByConnection, spell(port))
 		}
 	}
 	if ready {
 		e.Lacking = missing
 	}
 	return e
+}
+
+// spell writes a port for people: "9000 (admin)".
+func spell(port ir.Port) string {
+	return strings.TrimSuffix(fmt.Sprintf("%d (%s)", port.Number, port.Name), " ()")
 }
 
 // find returns a revision of a port by name, an empty one when it has none.

@@ -86,6 +86,10 @@ const (
 	// minAvailable counts the Deployment's pods; without one there is no such
 	// condition.
 	ConditionWeakBudget = "WeakBudget"
+	// ConditionPerConnection is True while the Service has ports on which sidecars
+	// divide connections, because no requests can be told apart; without one there is
+	// no such condition.
+	ConditionPerConnection = "PerConnection"
 )
 
 // Reasons of conditions that refuse a Rollout or explain a wait. Events have
@@ -115,4 +119,5 @@ const (
 	ReasonPoliciesMissing    = "PoliciesMissing"
 
 	ReasonIntegerMinAvailable = "IntegerMinAvailable"
+	ReasonTCPPorts            = "TCPPorts"
 )
