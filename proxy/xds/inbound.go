@@ -64,7 +64,7 @@ func (m mesh) makeInbound(in ir.Inbound) (*listenerv3.Listener, error) {
 	}
 	listener.ListenerFiltersTimeout = durationpb.New(inboundInspection)
 	listener.ContinueOnListenerFiltersTimeout = true
-	if listener.AccessLog, err = deniedConnectionLog(in); err != nil {
+	if listener.AccessLog, err = deniedConnectionLog(); err != nil {
 		return nil, err
 	}
 	for _, door := range m.makeDoors(in.Access) {
@@ -167,7 +167,7 @@ func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConn
 	if err != nil {
 		return nil, err
 	}
-	filters, err := m.inboundHTTPFilters(in)
+	filters, err := inboundHTTPFilters()
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConn
 		return nil, err
 	}
 	manager.CodecType = *c.codec
-	manager.RouteSpecifier = routesTo(InboundName)
+	manager.RouteSpecifier = routesFrom(InboundName)
 	manager.LocalReplyConfig = tellUnsent()
 	// Policies judge paths: what they read must be what the application reads.
 	manager.NormalizePath = wrapperspb.Bool(true)

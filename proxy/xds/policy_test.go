@@ -69,10 +69,18 @@ func TestPoliciesChangeWhatTheyAreAbout(t *testing.T) {
 			},
 			want: []string{"routes gateway/ns/gw/http", "routes ns/payments:80"},
 		},
-		"access": {
-			reason: "the listener of the pods themselves",
+		"nobody": {
+			reason: "connections that are only bytes have no way in any more, and that is the listener's",
 			change: func(c *ir.Config) { c.Sidecars[0].Inbound.Access = &ir.Access{Default: ir.Deny} },
-			want:   []string{"listeners inbound"},
+			want:   []string{"listeners inbound", "routes inbound"},
+		},
+		"requests": {
+			reason: "rules of requests are with the routes, so that no stream ends for them",
+			before: func(c *ir.Config) { c.Sidecars[0].Inbound.Access = &ir.Access{Default: ir.Deny} },
+			change: func(c *ir.Config) {
+				c.Sidecars[0].Inbound.Access = &ir.Access{Default: ir.Deny, Allow: []ir.AccessRule{{Methods: []string{"GET"}}}}
+			},
+			want: []string{"routes inbound"},
 		},
 		"everybody": {
 			reason: "nothing is forbidden, and nothing changes",

@@ -18,18 +18,30 @@ import (
 
 const httpAccessName = "envoy.filters.http.rbac"
 
-// inboundHTTPFilters are what a request to a pod has to pass.
-func (m mesh) inboundHTTPFilters(in ir.Inbound) ([]*hcmv3.HttpFilter, error) {
-	if !restricts(in.Access) {
-		return nil, nil
-	}
-	config, err := pack(&httprbacv3.RBAC{Rules: m.makeRules(in.Access.Allow)})
+// inboundHTTPFilters are what a request to a pod has to pass. The rules come with the
+// routes: a listener that changes ends its connections, and a stream of somebody who is
+// allowed before and after must not end because somebody else is not.
+func inboundHTTPFilters() ([]*hcmv3.HttpFilter, error) {
+	config, err := pack(&httprbacv3.RBAC{})
 	if err != nil {
 		return nil, err
 	}
 	return []*hcmv3.HttpFilter{{
 		Name: httpAccessName, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: config},
 	}}, nil
+}
+
+// makeInboundRoutes leads all requests to the pod's applications, by the rules.
+func (m mesh) makeInboundRoutes(in ir.Inbound) (*Resource, error) {
+	routes := routesTo(InboundName).RouteConfig
+	if restricts(in.Access) {
+		rules, err := pack(&httprbacv3.RBACPerRoute{Rbac: &httprbacv3.RBAC{Rules: m.makeRules(in.Access.Allow)}})
+		if err != nil {
+			return nil, err
+		}
+		routes.TypedPerFilterConfig = map[string]*anypb.Any{httpAccessName: rules}
+	}
+	return newReferring(InboundName, routes, []string{InboundName}, nil)
 }
 
 // door is who may connect to a port of a pod where no requests can be told apart.

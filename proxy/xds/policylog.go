@@ -50,16 +50,13 @@ const (
 	deniedConnections = `has(connection.transport_failure_reason) && connection.transport_failure_reason.contains('CERTIFICATE')`
 )
 
-// requestLogs writes what a policy asks for to the standard output of the proxy.
+// requestLogs writes what a policy asks for to the standard output of the proxy. It does
+// not depend on who is allowed: that comes and goes without a change of the listener.
 func requestLogs(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
-	switch {
-	case in.AccessLog:
+	if in.AccessLog {
 		return makeLog(requestLine(), "")
-	case restricts(in.Access):
-		return makeLog(requestLine(), deniedRequests)
-	default:
-		return nil, nil
 	}
+	return makeLog(requestLine(), deniedRequests)
 }
 
 // connectionLogs is requestLogs for connections of which nothing more is known.
@@ -71,10 +68,7 @@ func connectionLogs(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
 }
 
 // deniedConnectionLog is for those that end before there is anything to do with them.
-func deniedConnectionLog(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
-	if !restricts(in.Access) {
-		return nil, nil
-	}
+func deniedConnectionLog() ([]*accesslogv3.AccessLog, error) {
 	logs, err := makeLog(connectionLine(), deniedConnections)
 	if err != nil {
 		return nil, err

@@ -211,7 +211,7 @@ func newDirect(cluster *clusterv3.Cluster) (*Resource, error) {
 
 // sidecarKey is what a snapshot of sidecars depends on, beside the Services: versions
 // of the listeners that are redirected to, and the namespaces that are seen.
-type sidecarKey struct{ inbound, outbound, namespaces string }
+type sidecarKey struct{ inbound, routes, outbound, namespaces string }
 
 // addSidecars makes the views of sidecars. Those that are the same share a snapshot.
 func (w *World) addSidecars(previous *World, sidecars []ir.Sidecar, changed bool) {
@@ -267,8 +267,13 @@ func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
 		made.Clusters = slices.Sorted(maps.Keys(own.Clusters))
 		own.Listeners[made.Name] = made
 	}
+	own.Listeners[InboundName].References = []string{InboundName}
+	if own.Routes[InboundName], err = m.makeInboundRoutes(s.Inbound); err != nil {
+		return nil, sidecarKey{}, err
+	}
 	return own, sidecarKey{
 		inbound:    own.Listeners[InboundName].Version,
+		routes:     own.Routes[InboundName].Version,
 		outbound:   own.Listeners[OutboundName].Version,
 		namespaces: fmt.Sprint(s.Egress.Namespaces == nil, strings.Join(s.Egress.Namespaces, ",")),
 	}, nil
@@ -279,7 +284,7 @@ func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
 // Services often select the same pods.
 func (w *World) forSidecars(own *Snapshot, egress ir.Egress, previous *Snapshot) *Snapshot {
 	if previous != nil {
-		for _, kind := range []string{ClusterType, ListenerType} {
+		for _, kind := range []string{ClusterType, ListenerType, RouteType} {
 			for name, r := range own.Of(kind) {
 				if was := previous.Of(kind)[name]; was != nil && was.Version == r.Version {
 					own.Of(kind)[name] = was
