@@ -182,11 +182,11 @@ func TestKeeperRefusals(t *testing.T) {
 		want   string
 	}{
 		"OtherToken": {reason: "the controller's reason is told", change: func(t *testing.T, a *authority) { a.project(t, "token", "bad") }, want: "does not stand for the token"},
-		"NoToken":    {reason: "the volume is not there yet", change: func(t *testing.T, a *authority) { _ = os.Remove(filepath.Join(a.tokenDir, "token")) }, want: "read token"},
+		"NoToken":    {reason: "the volume is not there yet", change: func(_ *testing.T, a *authority) { _ = os.Remove(filepath.Join(a.tokenDir, "token")) }, want: "read token"},
 		"OtherServer": {reason: "the token goes to nobody whose root is not ours", change: func(t *testing.T, a *authority) {
 			a.project(t, rootFile, string(identity.EncodeCertificates(newRoot(t).Roots())))
 		}, want: "certificate signed by unknown authority"},
-		"NoRoots":   {reason: "without roots nobody is believed", change: func(t *testing.T, a *authority) { _ = os.Remove(filepath.Join(a.tokenDir, rootFile)) }, want: "there are no roots"},
+		"NoRoots":   {reason: "without roots nobody is believed", change: func(_ *testing.T, a *authority) { _ = os.Remove(filepath.Join(a.tokenDir, rootFile)) }, want: "there are no roots"},
 		"Rubbish":   {reason: "roots that cannot be read are none", change: func(t *testing.T, a *authority) { a.project(t, rootFile, "rubbish") }, want: "there are no roots"},
 		"OtherName": {reason: "a certificate for another name is another server's", change: func(_ *testing.T, a *authority) { a.address = strings.Replace(a.address, "localhost", "127.0.0.1", 1) }, want: "failed to verify certificate"},
 	}
