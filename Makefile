@@ -64,7 +64,7 @@ golden: ## write the golden files anew; read the diff before you commit it
 	go test ./... -run 'Golden' -update
 
 .PHONY: bench
-bench: ## benchmarks, as a table
+bench: ## benchmarks, as one table at the end (BENCH=regexp selects some)
 	@.ci/bench
 
 ##@ Run it

@@ -18,6 +18,7 @@ import (
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +30,8 @@ import (
 
 // BenchmarkIdleRollouts measures the controller as it is shipped, in a process of
 // its own, against a real API server: what it holds and what it does when nothing
-// happens. Each Rollout has a Deployment with one pod, its ReplicaSet and Service.
+// happens. Each Rollout has a Deployment with one ready pod, its ReplicaSet, its
+// Service and the EndpointSlice of it.
 func BenchmarkIdleRollouts(b *testing.B) {
 	log.SetLogger(logr.Discard())
 	for _, n := range []int{1000, 10000} {
@@ -47,7 +49,8 @@ func measureIdle(b *testing.B, n int) {
 	before, begin := cpuTime(b, process.Pid), time.Now()
 	time.Sleep(20 * time.Second) // Idling is what is measured; there is nothing to wait for.
 	cpu := cpuTime(b, process.Pid) - before
-	b.ReportMetric(float64(residentBytes(b, process.Pid))/(1<<20), "MiB")
+	b.ReportMetric(float64(memory(b, process.Pid, "VmRSS"))/(1<<20), "MiB")
+	b.ReportMetric(float64(memory(b, process.Pid, "VmHWM"))/(1<<20), "peak-MiB")
 	b.ReportMetric(1000*cpu.Seconds()/time.Since(begin).Seconds(), "mCPU")
 	b.ReportMetric(0, "ns/op")
 }
@@ -64,7 +67,7 @@ func buildController(b *testing.B) string {
 }
 
 // gatewayAPI is where the module cache has the Gateway API's CRDs.
-func gatewayAPI(b *testing.B) string {
+func gatewayAPI(b testing.TB) string {
 	b.Helper()
 	out, err := exec.CommandContext(b.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
 	if err != nil {
@@ -75,7 +78,7 @@ func gatewayAPI(b *testing.B) string {
 
 // populate creates n settled Deployments, as the controllers of a cluster would
 // have left them, each with a Rollout.
-func populate(b *testing.B, c client.Client, n int) {
+func populate(b testing.TB, c client.Client, n int) {
 	b.Helper()
 	if err := c.Create(b.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "crossfade-system"}}); err != nil {
 		b.Fatal(err)
@@ -126,7 +129,7 @@ func populateOne(ctx context.Context, c client.Client, i int) error {
 	if err := c.Status().Update(ctx, d); err != nil {
 		return err
 	}
-	const hash = "abc"
+	hash := fmt.Sprintf("%08d", i) // Templates differ by their labels, so their hashes do.
 	labels := map[string]string{"app": meta.Name, "pod-template-hash": hash}
 	rs := &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{
@@ -138,12 +141,61 @@ func populateOne(ctx context.Context, c client.Client, i int) error {
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
 		},
 	}
+	if err := c.Create(ctx, rs); err != nil {
+		return err
+	}
+	rs.Status = appsv1.ReplicaSetStatus{ObservedGeneration: rs.Generation, Replicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+	if err := c.Status().Update(ctx, rs); err != nil {
+		return err
+	}
+	if err := populatePod(ctx, c, rs, i); err != nil {
+		return err
+	}
 	ro := &v1alpha1.Rollout{ObjectMeta: *meta.DeepCopy(), Spec: v1alpha1.RolloutSpec{
 		WorkloadRef: v1alpha1.WorkloadRef{Name: meta.Name}, ServiceRef: v1alpha1.ServiceRef{Name: meta.Name},
 		Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: []v1alpha1.Step{{Weight: 10}}}},
 	}}
 	ro.Spec.Acks.Timeout.Duration = time.Minute
-	return createBoth(ctx, c, rs, ro)
+	return c.Create(ctx, ro)
+}
+
+// populatePod creates a ReplicaSet's only pod, as a kubelet would report it, and
+// its Service's EndpointSlice.
+func populatePod(ctx context.Context, c client.Client, rs *appsv1.ReplicaSet, i int) error {
+	yes, ip := true, fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: rs.Namespace, Name: rs.Name + "-x", Labels: rs.Labels,
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: rs.Name, UID: rs.UID, Controller: &yes}},
+		},
+		Spec: rs.Spec.Template.Spec,
+	}
+	if err := c.Create(ctx, pod); err != nil {
+		return err
+	}
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "web", Ready: true, Started: &yes, Image: "web:1", ImageID: "sha256:0"}},
+	}
+	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()})
+	}
+	if err := c.Status().Update(ctx, pod); err != nil {
+		return err
+	}
+	app, port := rs.Labels["app"], int32(8080)
+	return c.Create(ctx, &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: rs.Namespace, Name: app + "-y",
+			Labels: map[string]string{discoveryv1.LabelServiceName: app, discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io"},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Port: &port}},
+		Endpoints: []discoveryv1.Endpoint{{
+			Addresses: []string{ip}, Conditions: discoveryv1.EndpointConditions{Ready: &yes, Serving: &yes},
+			TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		}},
+	})
 }
 
 func createBoth(ctx context.Context, c client.Client, a, b client.Object) error {
@@ -182,7 +234,7 @@ const metricsAddress = "127.0.0.1:18099"
 func awaitHealthy(b *testing.B, n int) {
 	b.Helper()
 	want := fmt.Sprintf("crossfade_rollouts{phase=%q} %d", v1alpha1.PhaseHealthy, n)
-	for deadline := time.Now().Add(20 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
+	for deadline := time.Now().Add(time.Hour); time.Now().Before(deadline); time.Sleep(time.Second) {
 		response, err := http.Get("http://" + metricsAddress + "/metrics")
 		if err != nil {
 			continue
@@ -193,7 +245,7 @@ func awaitHealthy(b *testing.B, n int) {
 			return
 		}
 	}
-	b.Fatalf("not all of %d Rollouts are Healthy after 20 minutes", n)
+	b.Fatalf("not all of %d Rollouts are Healthy after an hour", n)
 }
 
 // cpuTime is the user and system time of a process so far.
@@ -217,15 +269,16 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// residentBytes is what a process holds in memory.
-func residentBytes(b *testing.B, pid int) int64 {
+// memory is what a process holds in memory now (VmRSS), or held at most (VmHWM),
+// in bytes.
+func memory(b *testing.B, pid int, field string) int64 {
 	b.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, line := range strings.Split(string(raw), "\n") {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
 			kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
 			if err != nil {
 				b.Fatal(err)
@@ -233,7 +286,7 @@ func residentBytes(b *testing.B, pid int) int64 {
 			return kilobytes << 10
 		}
 	}
-	b.Fatal("no VmRSS")
+	b.Fatalf("no %s", field)
 	return 0
 }
 

@@ -79,6 +79,7 @@ func startAPIServer(t testing.TB, env envtest.Environment) *rest.Config {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, or set it to .local/bin")
 	}
+	env.ControlPlaneStartTimeout = 2 * time.Minute // A busy machine may need most of that.
 	config, err := env.Start()
 	if err != nil {
 		t.Fatal(err)
