@@ -97,6 +97,7 @@ func TestEnvoyKeepsTheRules(t *testing.T) {
 		"other trust domain":     {reason: "the handshake fails already", id: "spiffe://evil/ns/batch/sa/x", path: "/admin", want: 0},
 		"bytes":                  {id: "spiffe://cluster.local/ns/batch/sa/x", alpn: "crossfade", path: "/admin", want: 200},
 		"bytes of an HTTP rule":  {reason: "nobody looks at their methods and paths", id: front, alpn: "crossfade", path: "/api/x", want: 0},
+		"bytes at another port":  {id: "spiffe://cluster.local/ns/other/sa/x", alpn: "crossfade", path: "/admin", want: 0},
 		"bytes of a stranger":    {id: "spiffe://cluster.local/ns/web2/sa/x", alpn: "crossfade", path: "/public", want: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
