@@ -110,6 +110,19 @@ func TestReplacedRoot(t *testing.T) {
 	}
 }
 
+// TestLookWritesNothing: what is read back is what was written, however often.
+func TestLookWritesNothing(t *testing.T) {
+	c := newIdentityCluster(t)
+	c.look(t)
+	wanted, signing := c.secret(t, secretWanted).ResourceVersion, c.secret(t, secretSigning).ResourceVersion
+	for range 3 {
+		c.look(t)
+	}
+	if c.secret(t, secretWanted).ResourceVersion != wanted || c.secret(t, secretSigning).ResourceVersion != signing {
+		t.Error("nothing has changed, and a Secret was written all the same")
+	}
+}
+
 func TestRootsThatCannotBeUsed(t *testing.T) {
 	c := newIdentityCluster(t)
 	c.look(t)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -89,7 +90,8 @@ func ParseIssuer(certificate, key, roots []byte) (Issuer, error) {
 	}
 	i := Issuer{chain: chain, key: signer}
 	for _, c := range append(chain, further...) {
-		if c.IsCA && selfSigned(c) {
+		known := slices.ContainsFunc(i.roots, c.Equal)
+		if c.IsCA && !known && selfSigned(c) {
 			i.roots = append(i.roots, c)
 		}
 	}
