@@ -59,7 +59,7 @@ func (o *observer) budgets(ctx context.Context, out *observed) error {
 	if err := o.cache.List(ctx, list, client.InNamespace(out.Rollout.Namespace)); err != nil {
 		return fmt.Errorf("list PodDisruptionBudgets: %w", err)
 	}
-	template := templateLabels(out.deployment)
+	template := out.deployment.podLabels
 	for i := range list.Items {
 		pdb := &list.Items[i]
 		if countsPods(pdb) && budgetSelector(pdb).Matches(template) {

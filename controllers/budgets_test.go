@@ -59,7 +59,7 @@ func TestBudgets(t *testing.T) {
 			o := &observer{cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(pdb).Build()}
 			out := &observed{
 				Observation: delivery.Observation{Rollout: &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}}},
-				deployment:  deploymentOfPods(map[string]any{"app": "web"}),
+				deployment:  &workload{podLabels: map[string]string{"app": "web"}},
 			}
 			if err := o.budgets(t.Context(), out); err != nil {
 				t.Fatal(err)

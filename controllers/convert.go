@@ -33,56 +33,69 @@ var (
 // own for a while.
 func holderName(deployment string) string { return deployment + "-crossfade" }
 
-// deploymentFrom reads a stripped Deployment.
-func deploymentFrom(u *unstructured.Unstructured) *delivery.Deployment {
-	annotations := u.GetAnnotations()
-	_, broken := annotations[v1alpha1.AnnotationBreakGlass]
-	strategy, _, _ := unstructured.NestedString(u.Object, "spec", "strategy", "type")
+// deploymentFrom judges a Deployment.
+func deploymentFrom(w *workload) *delivery.Deployment {
 	return &delivery.Deployment{
-		Name: u.GetName(), UID: string(u.GetUID()), ResourceVersion: u.GetResourceVersion(),
-		Generation: u.GetGeneration(), ObservedGeneration: number(u, 0, "status", "observedGeneration"),
-		Deleting:   u.GetDeletionTimestamp() != nil,
-		Rollout:    u.GetLabels()[v1alpha1.LabelRollout],
-		Hold:       annotations[v1alpha1.AnnotationHold],
-		BreakGlass: broken,
-		Paused:     truth(u, "spec", "paused"),
-		Template:   annotations[stripTemplateHash], CanaryHash: annotations[stripCanaryHash],
-		Replicas:        int32(number(u, 1, "spec", "replicas")),
-		MinReadySeconds: int32(number(u, 0, "spec", "minReadySeconds")),
-		Recreate:        strategy == string(appsv1.RecreateDeploymentStrategyType),
-		HistoryLimit:    int32(number(u, defaultHistoryLimit, "spec", "revisionHistoryLimit")),
-		UpdatedReplicas: int32(number(u, 0, "status", "updatedReplicas")),
-		RevisionNumber:  revisionNumber(u),
+		Name: w.Name, UID: string(w.UID), ResourceVersion: w.ResourceVersion,
+		Generation: w.Generation, ObservedGeneration: w.observedGeneration,
+		Deleting:   w.DeletionTimestamp != nil,
+		Rollout:    w.rollout,
+		Hold:       w.hold,
+		BreakGlass: w.breakGlass,
+		Paused:     w.paused,
+		Template:   w.template, CanaryHash: w.canary,
+		Replicas:        w.replicas,
+		MinReadySeconds: w.minReadySeconds,
+		Recreate:        w.recreate,
+		HistoryLimit:    w.historyLimit,
+		UpdatedReplicas: w.updated,
+		RevisionNumber:  w.revisionNumber,
 	}
 }
 
-// replicaSetFrom reads a stripped ReplicaSet; its pods are counted by the caller.
-func replicaSetFrom(u *unstructured.Unstructured, owner delivery.Owner) delivery.ReplicaSet {
+// replicaSetFrom judges a ReplicaSet; its pods are counted by the caller.
+func replicaSetFrom(w *workload, owner delivery.Owner) delivery.ReplicaSet {
 	return delivery.ReplicaSet{
-		Name: u.GetName(), UID: string(u.GetUID()), ResourceVersion: u.GetResourceVersion(),
-		Revision: u.GetLabels()[appsv1.DefaultDeploymentUniqueLabelKey],
-		Template: u.GetAnnotations()[stripTemplateHash],
+		Name: w.Name, UID: string(w.UID), ResourceVersion: w.ResourceVersion,
+		Revision: w.revision,
+		Template: w.template,
 		Owner:    owner,
-		Replicas: int32(number(u, 1, "spec", "replicas")), MinReadySeconds: int32(number(u, 0, "spec", "minReadySeconds")),
-		StatusReplicas: int32(number(u, 0, "status", "replicas")), Available: int32(number(u, 0, "status", "availableReplicas")),
-		Observed:       number(u, 0, "status", "observedGeneration") >= u.GetGeneration(),
-		RevisionNumber: revisionNumber(u),
-		Created:        u.GetCreationTimestamp().Time,
-		Trouble:        replicaFailure(u),
+		Replicas: w.replicas, MinReadySeconds: w.minReadySeconds,
+		StatusReplicas: w.statusReplicas, Available: w.available,
+		Observed:       w.observedGeneration >= w.Generation,
+		RevisionNumber: w.revisionNumber,
+		Created:        w.CreationTimestamp.Time,
+		Trouble:        w.failure,
 	}
 }
 
 // serviceFrom reads a Service, as seen from a pod template's labels.
 func serviceFrom(s *corev1.Service, template labels.Set) delivery.Service {
 	_, broken := s.Annotations[v1alpha1.AnnotationBreakGlass]
-	own := userSelector(s)
 	return delivery.Service{
 		Name: s.Name, UID: string(s.UID), ResourceVersion: s.ResourceVersion,
 		Rollout: s.Labels[v1alpha1.LabelRollout],
 		Pin:     s.Annotations[v1alpha1.AnnotationPin], Key: s.Spec.Selector[appsv1.DefaultDeploymentUniqueLabelKey],
-		Selects:    len(own) > 0 && s.Spec.Type != corev1.ServiceTypeExternalName && labels.SelectorFromSet(own).Matches(template),
+		Selects:    selects(s, template),
 		BreakGlass: broken,
 	}
+}
+
+// selects says whether a Service selects pods with these labels, whatever it is
+// pinned to. Every pass asks this of every Service in its namespace, so it makes
+// nothing anew.
+func selects(s *corev1.Service, pod labels.Set) bool {
+	own := false
+	for key, value := range s.Spec.Selector {
+		if key == appsv1.DefaultDeploymentUniqueLabelKey {
+			continue
+		}
+		if has, ok := pod[key]; !ok || has != value {
+			return false
+		}
+		own = true
+	}
+	return own && s.Spec.Type != corev1.ServiceTypeExternalName
 }
 
 // userSelector is a Service's selector without the pin's key.
@@ -94,37 +107,6 @@ func userSelector(s *corev1.Service) labels.Set {
 		}
 	}
 	return own
-}
-
-// templateLabels are the labels of a stripped workload's pods.
-func templateLabels(u *unstructured.Unstructured) labels.Set {
-	set, _, _ := unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels")
-	return set
-}
-
-// podSelector is a stripped Deployment's selector; one that cannot be read
-// selects nothing.
-func podSelector(u *unstructured.Unstructured) labels.Selector {
-	raw, _, _ := unstructured.NestedMap(u.Object, "spec", "selector")
-	match, _, _ := unstructured.NestedStringMap(raw, "matchLabels")
-	selector := &metav1.LabelSelector{MatchLabels: match}
-	expressions, _, _ := unstructured.NestedSlice(raw, "matchExpressions")
-	for _, e := range expressions {
-		member, ok := e.(map[string]any)
-		if !ok {
-			return labels.Nothing()
-		}
-		key, _, _ := unstructured.NestedString(member, "key")
-		operator, _, _ := unstructured.NestedString(member, "operator")
-		values, _, _ := unstructured.NestedStringSlice(member, "values")
-		selector.MatchExpressions = append(selector.MatchExpressions,
-			metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOperator(operator), Values: values})
-	}
-	out, err := metav1.LabelSelectorAsSelector(selector)
-	if err != nil {
-		return labels.Nothing()
-	}
-	return out
 }
 
 // deploymentOfPod names the Deployment whose revision a pod is, by the name of
@@ -193,8 +175,8 @@ func replicaFailure(u *unstructured.Unstructured) string {
 	return ""
 }
 
-func revisionNumber(u *unstructured.Unstructured) int64 {
-	n, err := strconv.ParseInt(u.GetAnnotations()[annotationRevision], 10, 64)
+func revisionNumber(annotations map[string]string) int64 {
+	n, err := strconv.ParseInt(annotations[annotationRevision], 10, 64)
 	if err != nil {
 		return 0
 	}

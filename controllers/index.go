@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -25,8 +24,6 @@ const (
 
 // addIndexes tells the caches how objects are looked up.
 func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
-	replicaSet := &unstructured.Unstructured{}
-	replicaSet.SetGroupVersionKind(replicaSetKind)
 	for _, index := range []struct {
 		of    client.Object
 		field string
@@ -38,7 +35,7 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.Rollout{}, indexService, rolloutNames(func(ro *v1alpha1.Rollout) []string {
 			return []string{ro.Spec.ServiceRef.Name, serviceName(ro)}
 		})},
-		{replicaSet, indexWorkload, func(o client.Object) []string {
+		{workloadObject(replicaSetKind), indexWorkload, func(o client.Object) []string {
 			name, ok := deploymentOfReplicaSet(o)
 			return only(name, ok)
 		}},

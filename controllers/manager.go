@@ -65,7 +65,8 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// workloadObject is a Deployment or ReplicaSet as the caches hold it.
+// workloadObject is a Deployment or ReplicaSet as the caches' informers receive
+// it; what they hold of it is a workload.
 func workloadObject(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(kind)
@@ -95,7 +96,7 @@ func CacheOptions() (cache.Options, error) {
 
 // Setup wires both loops into a manager. The server's Serve is the caller's.
 func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Options) error {
-	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := prepareCaches(ctx, mgr); err != nil {
 		return err
 	}
 	meters, err := newMeters(crmetrics.Registry, xdsServer)
@@ -117,16 +118,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	}
 	w := newWorld(o.Proxy.Gateway, o.Views)
 	samples := newSampler(queries, o.Now, waker)
-	policies := newProber(mgr.GetClient(), o.Now)
-	rollouts := &rolloutLoop{
-		client: mgr.GetClient(), samples: samples, prober: policies, meters: meters, process: ctx,
-		events: mgr.GetEventRecorder("crossfade"),
-		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
-		observer: &observer{
-			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: o.Now,
-			proxies: newProxyWatch(mgr.GetClient(), xdsServer, w), prober: policies, samples: samples, parser: newParser(),
-		},
-	}
+	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w), samples, meters)
 	owners, err := setupPolicies(ctx, mgr, xdsServer, w, o.Now)
 	if err != nil {
 		return err
@@ -145,6 +137,33 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		return fmt.Errorf("set up mesh loop: %w", err)
 	}
 	return nil
+}
+
+// newRolloutLoop puts a rollout loop together from what it shares with others. Its
+// clock is the sampler's; ctx lives as long as the controller does.
+func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, samples *sampler, m *meters) *rolloutLoop {
+	policies := newProber(mgr.GetClient(), samples.now)
+	return &rolloutLoop{
+		client: mgr.GetClient(), samples: samples, prober: policies, meters: m, process: ctx,
+		events: mgr.GetEventRecorder("crossfade"),
+		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
+		observer: &observer{
+			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: samples.now,
+			proxies: proxies, prober: policies, samples: samples, parser: newParser(),
+		},
+	}
+}
+
+// prepareCaches makes the informers of the workloads and the indexes.
+func prepareCaches(ctx context.Context, mgr ctrl.Manager) error {
+	// An informer goes on expecting the type by which it was asked for first, and
+	// what the API server sends is no workload yet.
+	for _, kind := range []schema.GroupVersionKind{deploymentKind, replicaSetKind} {
+		if _, err := mgr.GetCache().GetInformer(ctx, workloadObject(kind)); err != nil {
+			return fmt.Errorf("watch %ss: %w", kind.Kind, err)
+		}
+	}
+	return addIndexes(ctx, mgr.GetFieldIndexer())
 }
 
 func newSource(o Options, m *meters) (querySource, error) {

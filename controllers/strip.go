@@ -1,10 +1,6 @@
 package controllers
 
 import (
-	"fmt"
-	"strings"
-
-	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -19,78 +15,13 @@ import (
 // transforms; objects that are read live go through the same ones, so that there
 // is one way to look at each kind.
 
-// Annotations that strip writes into the cached copy of a workload in place of
-// its template. They exist in memory only.
-const (
-	stripTemplateHash = "strip.crossfade.dev/template"
-	stripCanaryHash   = "strip.crossfade.dev/canary"
-)
-
-// stripWorkload reduces a Deployment or ReplicaSet to its metadata, the few spec
-// fields that are judged, the labels of its template and the template's hashes.
+// stripWorkload makes a workload of a Deployment or ReplicaSet.
 func stripWorkload(obj any) (any, error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
 		return obj, nil
 	}
-	spec, _, err := unstructured.NestedMap(u.Object, "spec")
-	if err != nil {
-		return nil, fmt.Errorf("read spec of %s: %w", u.GetName(), err)
-	}
-	template, _ := spec["template"].(map[string]any)
-	// Only a stripped template has no spec, so that nobody can pass off an
-	// annotation of his own as the hash.
-	if _, done := u.GetAnnotations()[stripTemplateHash]; done && template["spec"] == nil {
-		return u, nil
-	}
-	hash, err := templateHash(template)
-	if err != nil {
-		return nil, err
-	}
-	canary, err := canaryHash(template)
-	if err != nil {
-		return nil, err
-	}
-	labels, _, _ := unstructured.NestedMap(template, "metadata", "labels")
-	kept := map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": labels}}}
-	keep(kept, spec, "replicas", "paused", "selector", "minReadySeconds", "revisionHistoryLimit")
-	if strategy, _, _ := unstructured.NestedString(spec, "strategy", "type"); strategy != "" {
-		kept["strategy"] = map[string]any{"type": strategy}
-	}
-	u.Object["spec"] = kept
-	if status, _ := u.Object["status"].(map[string]any); status != nil {
-		u.Object["status"] = stripStatus(status)
-	}
-	u.SetManagedFields(nil)
-	annotations := map[string]string{stripTemplateHash: hash, stripCanaryHash: canary}
-	for key, value := range u.GetAnnotations() {
-		if key == annotationRevision || strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
-			annotations[key] = value
-		}
-	}
-	u.SetAnnotations(annotations)
-	return u, nil
-}
-
-// stripStatus keeps the counts that are judged, and why pods could not be made.
-func stripStatus(status map[string]any) map[string]any {
-	kept := map[string]any{}
-	keep(kept, status, "observedGeneration", "replicas", "updatedReplicas", "availableReplicas")
-	conditions, _, _ := unstructured.NestedSlice(status, "conditions")
-	for _, c := range conditions {
-		if member, ok := c.(map[string]any); ok && member["type"] == string(appsv1.ReplicaSetReplicaFailure) {
-			kept["conditions"] = []any{member}
-		}
-	}
-	return kept
-}
-
-func keep(into, from map[string]any, fields ...string) {
-	for _, field := range fields {
-		if value, has := from[field]; has {
-			into[field] = value
-		}
-	}
+	return workloadFrom(u)
 }
 
 // stripPod reduces a pod to its address, labels, ServiceAccount, ports, readiness
@@ -118,10 +49,14 @@ func stripPod(obj any) (any, error) {
 		}
 	}
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
+		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			c.LastProbeTime, c.LastTransitionTime = metav1.Time{}, metav1.Time{}
 			out.Status.Conditions = append(out.Status.Conditions, c)
 		}
+	}
+	// What containers say is asked of proxies, and of pods that do not come.
+	if pod.Labels[v1alpha1.LabelProxy] == "" && podReady(pod) {
+		return out, nil
 	}
 	for _, c := range pod.Status.ContainerStatuses {
 		kept := corev1.ContainerStatus{Name: c.Name, Started: c.Started, Ready: c.Ready}
@@ -144,7 +79,8 @@ func stripSlice(obj any) (any, error) {
 	if !ok {
 		return obj, nil
 	}
-	slice.ManagedFields, slice.Annotations, slice.Ports = nil, nil, nil
+	slice.ManagedFields, slice.Annotations, slice.OwnerReferences, slice.Ports = nil, nil, nil, nil
+	slice.Labels = map[string]string{discoveryv1.LabelServiceName: slice.Labels[discoveryv1.LabelServiceName]}
 	for i := range slice.Endpoints {
 		e := &slice.Endpoints[i]
 		*e = discoveryv1.Endpoint{Addresses: e.Addresses, TargetRef: e.TargetRef, Conditions: e.Conditions}

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -117,18 +116,19 @@ func (m mapper) service(ctx context.Context, o client.Object) []reconcile.Reques
 	return append(out, m.bySelector(ctx, s.Namespace, labels.SelectorFromSet(own))...)
 }
 
-// bySelector are the Rollouts whose pods are selected.
+// bySelector are the Rollouts whose pods are selected. Every Service of the cluster
+// comes by here when the controller starts, so nothing is copied that is only looked
+// at.
 func (m mapper) bySelector(ctx context.Context, namespace string, selector labels.Selector) []reconcile.Request {
 	list := &v1alpha1.RolloutList{}
-	if err := m.cache.List(ctx, list, client.InNamespace(namespace)); err != nil {
+	if err := m.cache.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var out []reconcile.Request
+	w := newWorkload(deploymentKind)
 	for i := range list.Items {
-		u := &unstructured.Unstructured{}
-		u.SetGroupVersionKind(deploymentKind)
 		key := types.NamespacedName{Namespace: namespace, Name: workloadName(&list.Items[i])}
-		if err := m.cache.Get(ctx, key, u); err == nil && selector.Matches(templateLabels(u)) {
+		if err := m.cache.Get(ctx, key, w, client.UnsafeDisableDeepCopy); err == nil && selector.Matches(w.podLabels) {
 			out = append(out, requestFor(&list.Items[i]))
 		}
 	}
