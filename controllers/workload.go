@@ -18,7 +18,7 @@ import (
 
 // workload is a Deployment or ReplicaSet reduced to what decisions need. Its
 // template was hashed as the API server serves it and is gone. An unstructured
-// object of the same fields is a dozen small maps: eight times the memory, and
+// object of the same fields is a dozen small maps: five times the memory, and
 // there are two workloads or more for every Rollout.
 //
 // To the caches and clients it is an unstructured object, so that they decode
