@@ -239,7 +239,7 @@ func TestVersion(t *testing.T) {
 	}
 	other := options
 	other.Image = "crossfade.local/crossfade-proxy:next"
-	if version(options) != version(options) || version(options) == version(other) {
+	if first, again := version(options), version(options); first != again || first == version(other) {
 		t.Error("a version has to be that of the sidecar's parts")
 	}
 	annotated, plain := inject(t, examples(t)["annotations"]), inject(t, examples(t)["opted-in"])
