@@ -34,6 +34,8 @@ type setup struct {
 	Check      bool
 	AckTimeout string
 	Deadline   int
+	// Meshed labels the namespace, as the tutorials of meshes do.
+	Meshed bool
 }
 
 // scene is a namespace with the application, its Rollout, and clients.
@@ -126,6 +128,10 @@ func (s *scene) dump() {
 	} {
 		out, _ := s.try(args...) // what kubectl says when it fails is worth keeping, too
 		write(file, out)
+	}
+	if s.rollout == nil {
+		s.Logf("kept in %s: objects, events, logs", dir)
+		return // The application never ran.
 	}
 	var history strings.Builder
 	for _, state := range s.rollout.States() {
