@@ -123,12 +123,13 @@ func (n *namespace) listen(ports ...int) {
 	}
 }
 
-// dialled is who answers a connection of a user and group, or why nobody does.
-func (n *namespace) dialled(uid, gid int, source, target string) string {
+// dialled is who answers a connection of a user and group, or why nobody does
+// within that time.
+func (n *namespace) dialled(uid, gid int, source, target string, patience time.Duration) string {
 	n.t.Helper()
 	var answer string
 	n.as(uid, gid, func() {
-		d := net.Dialer{Timeout: 500 * time.Millisecond}
+		d := net.Dialer{Timeout: patience}
 		if source != "" {
 			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(source), 0))
 		}
