@@ -64,7 +64,7 @@ golden: ## write the golden files anew; read the diff before you commit it
 	go test ./... -run 'Golden' -update
 
 .PHONY: bench
-bench: ## benchmarks, as one table at the end (BENCH=regexp selects some)
+bench: ## benchmarks, and what a sidecar costs on the local cluster (BENCH=regexp selects some, BENCH=ProxyCost the latter)
 	@.ci/bench
 
 ##@ Run it

@@ -1,6 +1,7 @@
 // Command crossfade is Crossfade's one server binary. Its subcommands are the
 // controller, which delivers Rollouts and tells the proxies what to do, the agent,
-// which runs a proxy, and init, which leads a pod's connections to it.
+// which runs a proxy, and init, which leads a pod's connections to it; for people
+// there is bench, which measures what that costs, with load as its client.
 package main
 
 import (
@@ -11,8 +12,10 @@ import (
 	"syscall"
 
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/agent"
+	"github.com/crossfade-dev/crossfade/cmd/crossfade/bench"
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/controller"
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/intercept"
+	"github.com/crossfade-dev/crossfade/cmd/crossfade/load"
 )
 
 const usage = `usage: crossfade <command> [flags]
@@ -21,6 +24,8 @@ commands:
   controller   deliver Rollouts and serve the proxies their configuration
   agent        run an Envoy, and drain it without loss when told to stop
   init         lead a pod's connections to its proxy, and see that they arrive
+  bench        measure what a sidecar costs the clients of a Service
+  load         be a client for bench, in a pod
 
 crossfade <command> --help lists the flags of a command.
 `
@@ -34,6 +39,7 @@ func run(args []string) int {
 	defer stop()
 	commands := map[string]func(context.Context, []string) error{
 		"controller": controller.Run, "agent": agent.Run, "init": intercept.Run,
+		"bench": bench.Run, "load": load.Run,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(os.Stderr, usage)

@@ -42,6 +42,7 @@ func Run(ctx context.Context, args []string) error {
 		admin:   newAdmin(options.adminSocket()),
 		log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("logger", "agent"),
 		now:     time.Now,
+		usage:   newUsage(),
 	}
 	a.keeper = newKeeper(options, a.log, a.now, rand.Float64)
 	a.ready.set("Envoy is not started yet")
@@ -60,6 +61,7 @@ type agent struct {
 	now     func() time.Time
 	ready   condition
 	keeper  *keeper
+	usage   *usage
 
 	envoy    process
 	started  time.Time
@@ -106,7 +108,7 @@ func (a *agent) prepare(ctx context.Context) error {
 	if err := serve(forever, a.options.ReadyAddr, handlers); err != nil {
 		return fmt.Errorf("serve /ready: %w", err)
 	}
-	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": stats(a.admin)}); err != nil {
+	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": stats(a.admin, a.usage)}); err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
 	return nil
@@ -157,6 +159,7 @@ func (a *agent) start() error {
 		return err
 	}
 	a.envoy, a.started = envoy, a.now()
+	a.usage.follow(envoy.pid)
 	a.ready.set("")
 	a.log.Info("Envoy started", "pid", envoy.pid, "restarts", int(a.restarts))
 	return nil
@@ -170,6 +173,7 @@ func (a *agent) lookAfter() (time.Duration, bool) {
 			continue // An orphan of somebody else's, now waited for.
 		}
 		a.envoy = process{}
+		a.usage.follow(0)
 		ran := a.now().Sub(a.started)
 		next, delay := a.restarts.after(ran)
 		a.restarts = next

@@ -155,7 +155,7 @@ func TestRunStops(t *testing.T) {
 	r := runAgent(t)
 	r.stop()
 	r.await(t, "stopping\n")
-	if code, body := get("http://" + r.stats + "/stats/prometheus?usedonly"); code != 200 || body != "stats usedonly\n" {
+	if code, body := get("http://" + r.stats + "/stats/prometheus?usedonly"); code != 200 || !strings.HasPrefix(body, "stats usedonly\n") || !strings.Contains(body, "\nenvoy_process_cpu_seconds_total ") {
 		t.Errorf("metrics while stopping: status %d, %q", code, body)
 	}
 	if err := <-r.done; err != nil {
@@ -201,7 +201,7 @@ func TestLookAfterMindsOnlyEnvoy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{log: slog.New(slog.DiscardHandler), now: time.Now, envoy: envoy}
+	a := &agent{log: slog.New(slog.DiscardHandler), now: time.Now, envoy: envoy, usage: newUsage()}
 	orphan, err := start("/bin/sh", []string{"-c", "exit 0"})
 	if err != nil {
 		t.Fatal(err)
