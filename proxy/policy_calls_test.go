@@ -18,6 +18,7 @@ import (
 
 // halfway is a delivery that gives half of the requests to its canary. STABLE and
 // CANARY are where the pods listen, POLICY is what is asked of those who call them.
+// OTHER is where a Service listens of which no policy speaks.
 const halfway = `
 apiVersion: v1
 kind: Namespace
@@ -55,7 +56,45 @@ apiVersion: v1
 kind: Pod
 metadata: {name: caller, namespace: shop, labels: {crossfade.dev/proxy: sidecar}}
 status: {phase: Running, podIP: 10.0.0.1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: other, namespace: attic}
+spec: {selector: {app: other}, ports: [{port: 80, targetPort: OTHER}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: other, namespace: attic, labels: {app: other}}
+status: {phase: Running, podIP: 127.0.0.1, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: shop, namespace: attic}
+spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}], to: [{group: "", kind: Service}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: crossfade}
+spec: {controllerName: crossfade.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: crossfade, namespace: crossfade-system}
+spec: {gatewayClassName: crossfade, listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: payments, namespace: shop}
+spec:
+  parentRefs: [{name: crossfade, namespace: crossfade-system}]
+  rules:
+  - backendRefs: [{name: payments, port: 80}]
+  - matches: [{path: {value: /shared}}]
+    backendRefs: [{name: payments, port: 80, weight: 3}, {name: other, namespace: attic, port: 80, weight: 1}]
 `
+
+// starter starts a proxy of those who call payments, and returns where it is for them.
+type starter func(t *testing.T, policy, stable, canary string) string
 
 // service counts the requests that reach it, and answers them as their path says.
 type service struct {
@@ -77,12 +116,12 @@ func startService(t *testing.T, broken bool) *service {
 	return s
 }
 
-// ServeHTTP hangs on /hang, and on /hang-once/x the first time.
+// ServeHTTP hangs on /hang, and on /hang-once the first time that it has a query.
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.seen++
-	hangs := r.URL.Path == "/hang" || strings.HasPrefix(r.URL.Path, "/hang-once") && !s.late[r.URL.Path]
-	s.late[r.URL.Path] = true
+	hangs := r.URL.Path == "/hang" || r.URL.Path == "/hang-once" && !s.late[r.URL.RawQuery]
+	s.late[r.URL.RawQuery] = true
 	s.mu.Unlock()
 	if hangs {
 		select {
@@ -125,8 +164,8 @@ func TestEnvoyRetriesWithinTheRevision(t *testing.T) {
 		"off":          {policy: `{retries: {attempts: 0, "on": ["503"]}}`, method: "GET", tries: 1},
 		"default":      {policy: `{timeouts: {request: 10s}}`, method: "GET", tries: 1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			base := startCaller(t, tc.policy, port(t, stable), port(t, canary))
+		through(t, name, func(t *testing.T, start starter) {
+			base := start(t, tc.policy, port(t, stable), port(t, canary))
 			answers := map[int]int{}
 			for range 40 {
 				answers[do(t, tc.method, base+"/").StatusCode]++
@@ -154,8 +193,8 @@ func TestEnvoyLeavesADeadCanary(t *testing.T) {
 		"own":                           {`{retries: {attempts: 2, "on": [connect-failure]}}`, "GET"},
 		"the rest of one with statuses": {`{retries: {attempts: 2, "on": [connect-failure, "503"]}}`, "POST"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			base := startCaller(t, tc.policy, port(t, stable), dead)
+		through(t, name, func(t *testing.T, start starter) {
+			base := start(t, tc.policy, port(t, stable), dead)
 			for i := range 40 {
 				if got := do(t, tc.method, base+"/").StatusCode; got != http.StatusOK {
 					t.Fatalf("request %d: %d", i, got)
@@ -175,16 +214,16 @@ func TestEnvoyEndsInTime(t *testing.T) {
 		"idle":    {policy: `{timeouts: {idle: 300ms}}`, method: "GET", path: "/hang", want: 504},
 		"a try, and another": {
 			reason: "nothing was answered, and twice is as good as once",
-			policy: `{retries: {attempts: 2, perTryTimeout: 300ms}}`, method: "GET", path: "/hang-once/a", want: 200,
+			policy: `{retries: {attempts: 2, perTryTimeout: 300ms}}`, method: "GET", path: "/hang-once", want: 200,
 		},
 		"a try, and no other": {
-			reason: "it may have been done", policy: `{retries: {attempts: 2, perTryTimeout: 300ms}}`, method: "POST", path: "/hang-once/b", want: 504,
+			reason: "it may have been done", policy: `{retries: {attempts: 2, perTryTimeout: 300ms}}`, method: "POST", path: "/hang-once", want: 504,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			base := startCaller(t, tc.policy, port(t, stable), port(t, canary))
+		through(t, name, func(t *testing.T, start starter) {
+			base := start(t, tc.policy, port(t, stable), port(t, canary))
 			begun := time.Now()
-			if got := do(t, tc.method, base+tc.path).StatusCode; got != tc.want {
+			if got := do(t, tc.method, base+tc.path+"?"+url.QueryEscape(t.Name())).StatusCode; got != tc.want {
 				t.Errorf("%s: got %d, want %d", tc.reason, got, tc.want)
 			}
 			if took := time.Since(begun); took < 250*time.Millisecond || took > 10*time.Second {
@@ -256,20 +295,65 @@ func do(t *testing.T, method, address string) *http.Response {
 	return response
 }
 
+// through runs a test for both ways in which requests come to payments.
+func through(t *testing.T, name string, test func(t *testing.T, start starter)) {
+	for door, start := range map[string]starter{"sidecar": startCaller, "gateway": startGatewayOfCallers} {
+		t.Run(name+" at the "+door, func(t *testing.T) { test(t, start) })
+	}
+}
+
+// TestEnvoyKeepsEachPolicyToItsService has a route to two Services, of which a policy
+// speaks of one. Its canary and the other Service answer every request with a 503.
+func TestEnvoyKeepsEachPolicyToItsService(t *testing.T) {
+	stable, canary, other := startService(t, false), startService(t, true), startService(t, true)
+	world := translate(t, `{retries: {attempts: 2, "on": ["503"]}}`, port(t, stable), port(t, canary), port(t, other))
+	base := startGateway(t, world.Snapshots[xds.GatewayView("crossfade-system", "crossfade")])
+	const n = 2000
+	for range n {
+		do(t, "GET", base+"/shared")
+	}
+	fine, tries, once := stable.count(), canary.count(), other.count()
+	if tries%3 != 0 || fine+tries/3+once != n {
+		t.Errorf("of %d requests stable saw %d, the canary %d, which is tried thrice, and the other Service %d, which is tried once", n, fine, tries, once)
+	}
+	// Five standard deviations: one run in a million is outside by chance.
+	if once < 500-97 || once > 500+97 {
+		t.Errorf("the other Service at 1 of 4 got %d of %d requests", once, n)
+	}
+	if broken := tries / 3; broken < 750-109 || broken > 750+109 {
+		t.Errorf("the canary at half of 3 of 4 got %d of %d requests", broken, n)
+	}
+}
+
+func translate(t *testing.T, policy, stable, canary, other string) *xds.World {
+	t.Helper()
+	objects := strings.NewReplacer("POLICY", policy, "STABLE", stable, "CANARY", canary, "OTHER", other).Replace(halfway)
+	options := xds.Options{TLSDir: newAuthority(t).write(t, "spiffe://cluster.local/ns/shop/sa/caller")}
+	return options.Translate(nil, proxy.Build(parseObjects(t, t.Name(), []byte(objects))).Config)
+}
+
+func startGatewayOfCallers(t *testing.T, policy, stable, canary string) string {
+	t.Helper()
+	return startGateway(t, translate(t, policy, stable, canary, "1").Snapshots[xds.GatewayView("crossfade-system", "crossfade")])
+}
+
 // startCaller lets the real Envoy be the sidecar of a caller of payments, and returns
 // where payments is for it.
 func startCaller(t *testing.T, policy, stable, canary string) string {
 	t.Helper()
-	objects := strings.NewReplacer("POLICY", policy, "STABLE", stable, "CANARY", canary).Replace(halfway)
-	options := xds.Options{TLSDir: newAuthority(t).write(t, "spiffe://cluster.local/ns/shop/sa/caller")}
-	world := options.Translate(nil, proxy.Build(parseObjects(t, t.Name(), []byte(objects))).Config)
+	return "http://" + startOutbound(t, translate(t, policy, stable, canary, "1"), 80)
+}
+
+// startOutbound is startCaller for one port of payments.
+func startOutbound(t *testing.T, world *xds.World, port int) string {
+	t.Helper()
 	config := static(t, world.Snapshots[xds.SidecarView("shop", "")], nil)
 	config.Admin = nil
-	only(t, config, "out|shop/payments|80")
+	only(t, config, fmt.Sprintf("out|shop/payments|%d", port))
 	at := freePort(t)
 	listener := config.StaticResources.Listeners[0]
 	listener.Address, listener.BindToPort = loopback(uint32(at)), wrapperspb.Bool(true)
 	sidecar := &runningSidecar{address: fmt.Sprintf("127.0.0.1:%d", at), out: &output{}}
 	startStatic(t, config, sidecar)
-	return "http://" + sidecar.address
+	return sidecar.address
 }

@@ -140,6 +140,18 @@ func (p ServicePolicy) Equal(o ServicePolicy) bool {
 		(p.Retries == nil) == (o.Retries == nil) && (p.Retries == nil || p.Retries.Equal(*o.Retries))
 }
 
+// OfRequests is the part that is about each request by itself. The rest is about all
+// that go to one revision.
+func (p ServicePolicy) OfRequests() ServicePolicy {
+	out := ServicePolicy{Timeouts: p.Timeouts}
+	if p.Retries != nil {
+		retries := *p.Retries
+		retries.BudgetPercent = 0
+		out.Retries = &retries
+	}
+	return out
+}
+
 // IsZero says whether nothing is asked for.
 func (p ServicePolicy) IsZero() bool { return p.Equal(ServicePolicy{}) }
 

@@ -85,22 +85,22 @@ func makeListener(name string, was *gatewayListener, l ir.Listener, services map
 	return made, err
 }
 
-// current says whether the Services divide their requests as they did when the
-// routes were made.
+// current says whether the Services divide their requests, and ask of their callers, as
+// they did when the routes were made.
 func (l *gatewayListener) current(services map[ir.ServiceKey]*service) bool {
 	for key, was := range l.used {
-		if now := services[key]; now != was && !sameSplits(was, now) {
+		if now := services[key]; now != was && !sameRoutes(was, now) {
 			return false
 		}
 	}
 	return true
 }
 
-func sameSplits(a, b *service) bool {
+func sameRoutes(a, b *service) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return slices.EqualFunc(a.ir.Ports, b.ir.Ports, func(p, q ir.Port) bool {
+	return a.ir.Policy.OfRequests().Equal(b.ir.Policy.OfRequests()) && slices.EqualFunc(a.ir.Ports, b.ir.Ports, func(p, q ir.Port) bool {
 		return p.Number == q.Number && sameWeights(p, q)
 	})
 }

@@ -26,20 +26,29 @@ func TestPoliciesChangeWhatTheyAreAbout(t *testing.T) {
 		"timeout": {
 			reason: "routes only, so that no connection notices",
 			change: func(c *ir.Config) { c.Services[1].Policy.Timeouts = &ir.Timeouts{Request: time.Second} },
-			want:   []string{"routes ns/payments:80"},
+			want:   []string{"routes gateway/ns/gw/http", "routes ns/payments:80"},
 		},
 		"retries": {
 			change: func(c *ir.Config) { c.Services[1].Policy.Retries = &ir.Retries{Attempts: 1, On: []string{"503"}} },
-			want:   []string{"routes ns/payments:80"},
+			want:   []string{"routes gateway/ns/gw/http", "routes ns/payments:80"},
 		},
 		"budget": {
-			reason: "it is the cluster's, whose endpoints come with it",
+			reason: "it is the cluster's, whose endpoints come with it; of a request it asks for the default",
 			change: func(c *ir.Config) {
 				c.Services[1].Policy.Retries = &ir.Retries{Attempts: 2, On: []string{"connect-failure", "refused-stream", "reset-before-request"}, BudgetPercent: 20}
 			},
 			want: []string{
 				"clusters " + payments + "canary", "clusters " + payments + "stable",
-				"endpoints " + payments + "canary", "endpoints " + payments + "stable", "routes ns/payments:80",
+				"endpoints " + payments + "canary", "endpoints " + payments + "stable",
+			},
+		},
+		"another budget": {
+			reason: "it is not of single requests",
+			before: func(c *ir.Config) { c.Services[1].Policy.Retries = &ir.Retries{Attempts: 2, BudgetPercent: 20} },
+			change: func(c *ir.Config) { c.Services[1].Policy.Retries = &ir.Retries{Attempts: 2, BudgetPercent: 30} },
+			want: []string{
+				"clusters " + payments + "canary", "clusters " + payments + "stable",
+				"endpoints " + payments + "canary", "endpoints " + payments + "stable",
 			},
 		},
 		"outlier": {

@@ -71,28 +71,22 @@ func withoutEjection(p ir.ServicePolicy, never bool) ir.ServicePolicy {
 	return p
 }
 
-// applyRoutePolicy adds timeouts and retries to the routes of a Service's port.
-func applyRoutePolicy(host *routev3.VirtualHost, p ir.ServicePolicy) {
+// applyRoutePolicy gives a route the timeouts and retries of a policy, where it sets
+// any. usual are the retries of the route without one.
+func applyRoutePolicy(route *routev3.Route, usual *routev3.RetryPolicy, p ir.ServicePolicy) []*routev3.Route {
+	if route.GetRoute() == nil {
+		return []*routev3.Route{route}
+	}
 	if p.Timeouts != nil {
-		for _, route := range host.GetRoutes() {
-			applyTimeouts(route.GetRoute(), *p.Timeouts)
-		}
+		applyTimeouts(route.GetRoute(), *p.Timeouts)
 	}
 	if p.Retries == nil {
-		return
+		return []*routev3.Route{route}
 	}
-	var routes []*routev3.Route
-	for _, route := range host.GetRoutes() {
-		routes = append(routes, applyRetries(route, host.GetRetryPolicy(), *p.Retries)...)
-	}
-	// Every route has its own from here on, or none.
-	host.Routes, host.RetryPolicy = routes, nil
+	return applyRetries(route, usual, *p.Retries)
 }
 
 func applyTimeouts(action *routev3.RouteAction, t ir.Timeouts) {
-	if action == nil {
-		return
-	}
 	if t.Request > 0 {
 		action.Timeout = durationpb.New(t.Request)
 	}
@@ -119,12 +113,6 @@ var idempotent = []string{http.MethodGet, http.MethodHead, http.MethodOptions, h
 // all other requests, they do.
 func applyRetries(route *routev3.Route, usual *routev3.RetryPolicy, r ir.Retries) []*routev3.Route {
 	action := route.GetRoute()
-	if action == nil {
-		return []*routev3.Route{route}
-	}
-	if own := action.GetRetryPolicy(); own != nil {
-		usual = own
-	}
 	safe, risky := sortTriggers(r)
 	rest := makeRetries(usual, r, safe)
 	if len(risky) == 0 || r.Attempts == 0 {
@@ -158,12 +146,17 @@ func sortTriggers(r ir.Retries) (safe, risky []string) {
 }
 
 // makeRetries makes a policy like the usual one, with other triggers. One without any
-// is kept for the time that each try may take.
+// says that nothing is tried again, which the host's would be otherwise, and how long
+// the only try may take. A number of 0 beside it is what gRPC clients refuse.
 func makeRetries(usual *routev3.RetryPolicy, r ir.Retries, triggers []string) *routev3.RetryPolicy {
-	if r.PerTry == 0 && (r.Attempts == 0 || len(triggers) == 0) {
-		return nil
+	policy := &routev3.RetryPolicy{}
+	if r.PerTry > 0 {
+		policy.PerTryTimeout = durationpb.New(r.PerTry)
 	}
-	policy, _ := proto.Clone(usual).(*routev3.RetryPolicy)
+	if r.Attempts == 0 || len(triggers) == 0 {
+		return policy
+	}
+	proto.Merge(policy, usual)
 	policy.NumRetries = wrapperspb.UInt32(r.Attempts)
 	var on []string
 	for _, trigger := range triggers {
@@ -180,9 +173,6 @@ func makeRetries(usual *routev3.RetryPolicy, r ir.Retries, triggers []string) *r
 		on = append(on, "retriable-headers") // The server's sidecar tells of such a failure.
 	}
 	policy.RetryOn = strings.Join(on, ",")
-	if r.PerTry > 0 {
-		policy.PerTryTimeout = durationpb.New(r.PerTry)
-	}
 	return policy
 }
 

@@ -16,84 +16,119 @@ import (
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
+// ruledRoute is a route with what the Services that it leads to ask of their callers.
+type ruledRoute struct {
+	route  *routev3.Route
+	policy ir.ServicePolicy
+}
+
 // makeServiceHost makes the virtual host for one port of a Service: the same split
 // for every request.
 func makeServiceHost(service ir.Service, port ir.Port) (*routev3.VirtualHost, error) {
 	list := shares([]part{{service: service.ServiceKey, port: port, total: service.Total, weight: 1}})
-	host, err := makeHost(RouteName(service.ServiceKey, port.Number), "*", []*routev3.Route{{
-		Match:  makeMatch(ir.Match{Path: ir.PathMatch{Value: "/"}}),
-		Action: makeForward(list),
+	return makeHost(RouteName(service.ServiceKey, port.Number), "*", []ruledRoute{{
+		policy: service.Policy,
+		route: &routev3.Route{
+			Match:  makeMatch(ir.Match{Path: ir.PathMatch{Value: "/"}}),
+			Action: makeForward(list),
+		},
 	}})
-	if err != nil {
-		return nil, err
-	}
-	applyRoutePolicy(host, service.Policy)
-	return host, nil
 }
 
 // makeGatewayHost makes a virtual host of a gateway. Services that are not there
 // count as backends that cannot be reached.
 func makeGatewayHost(host ir.VirtualHost, services map[ir.ServiceKey]*service) (*routev3.VirtualHost, error) {
-	var routes []*routev3.Route
+	var routes []ruledRoute
 	for _, r := range host.Routes {
 		routes = append(routes, makeRoutes(r, services)...)
 	}
 	return makeHost(host.Domain, strings.ToLower(host.Domain), routes)
 }
 
-// makeHost gives the host the retry policy of most of its routes: few are divided at
-// a time, and those have one of their own.
-func makeHost(name, domain string, routes []*routev3.Route) (*routev3.VirtualHost, error) {
-	retry, err := makeRetryPolicy(false)
+// makeHost gives the host the retry policy of most of its routes. Those that are
+// divided, of which there are few at a time, and those that a policy speaks of have one
+// of their own.
+func makeHost(name, domain string, routes []ruledRoute) (*routev3.VirtualHost, error) {
+	usual, err := makeRetryPolicy(false)
 	if err != nil {
 		return nil, err
 	}
-	for _, route := range routes {
-		if !divides(route) {
-			continue
-		}
-		if route.GetRoute().RetryPolicy, err = makeRetryPolicy(true); err != nil {
-			return nil, err
-		}
-	}
-	return &routev3.VirtualHost{
-		Name: name, Domains: []string{domain}, Routes: routes, RetryPolicy: retry,
+	host := &routev3.VirtualHost{
+		Name: name, Domains: []string{domain}, RetryPolicy: usual,
 		ResponseHeadersToRemove: []string{unsentHeader},
-	}, nil
+	}
+	for _, r := range routes {
+		own := usual
+		if divides(r.route) {
+			if own, err = makeRetryPolicy(true); err != nil {
+				return nil, err
+			}
+			r.route.GetRoute().RetryPolicy = own
+		}
+		host.Routes = append(host.Routes, applyRoutePolicy(r.route, own, r.policy)...)
+	}
+	return host, nil
 }
 
 // makeRoutes makes what Envoy needs for one route: the forwarding, and before it,
 // where some backends cannot be reached, an answer 500 for their share. Envoy has no
-// split between a cluster and an answer, so the share is a match at random, precise
-// to a millionth.
-func makeRoutes(r ir.Route, services map[ir.ServiceKey]*service) []*routev3.Route {
-	invalid := uint64(r.Invalid)
-	var valid uint64
-	var parts []part
+// split between a cluster and an answer, nor timeouts that depend on the cluster, so
+// the answer, and each group of backends whose Services ask for the same, is a route of
+// its own that matches at random, precise to a millionth. Envoy draws one number for a
+// request: the bounds follow each other, and the last route takes the rest. The split
+// between revisions comes from that number, too, so it is not exact in a share that is
+// smaller than some of its totals, in millionths.
+func makeRoutes(r ir.Route, services map[ir.ServiceKey]*service) []ruledRoute {
+	invalid, parts := reachable(r, services)
+	groups := groupParts(parts)
+	if len(groups) == 0 {
+		return []ruledRoute{{route: &routev3.Route{Name: r.Origin, Match: makeMatch(r.Match), Action: makeRefusal()}}}
+	}
+	whole := invalid + weightOf(parts)
+	var routes []ruledRoute
+	if invalid > 0 {
+		match := makeMatch(r.Match)
+		match.RuntimeFraction = makeFraction(invalid, whole)
+		routes = append(routes, ruledRoute{route: &routev3.Route{Name: r.Origin + "/unreachable", Match: match, Action: makeRefusal()}})
+	}
+	bound := invalid
+	for i, g := range groups {
+		match, name := makeMatch(r.Match), r.Origin
+		if len(groups) > 1 {
+			name += "/" + g.parts[0].service.String()
+		}
+		if bound += weightOf(g.parts); i < len(groups)-1 {
+			match.RuntimeFraction = makeFraction(bound, whole)
+		}
+		routes = append(routes, ruledRoute{
+			route:  &routev3.Route{Name: name, Match: match, Action: makeForward(shares(g.parts))},
+			policy: g.policy,
+		})
+	}
+	return routes
+}
+
+// reachable are the backends of a route whose Services are there, and the weight of all
+// others.
+func reachable(r ir.Route, services map[ir.ServiceKey]*service) (invalid uint64, parts []part) {
+	invalid = uint64(r.Invalid)
 	for _, b := range r.Backends {
 		port, total, ok := services[b.Service].port(b.Port)
 		if !ok {
 			invalid += uint64(b.Weight)
 			continue
 		}
-		valid += uint64(b.Weight)
-		parts = append(parts, part{service: b.Service, port: port, total: total, weight: uint64(b.Weight)})
+		parts = append(parts, part{
+			service: b.Service, port: port, total: total, weight: uint64(b.Weight), policy: services[b.Service].ir.Policy.OfRequests(),
+		})
 	}
-	if valid == 0 {
-		return []*routev3.Route{{Name: r.Origin, Match: makeMatch(r.Match), Action: makeRefusal()}}
-	}
-	var routes []*routev3.Route
-	if invalid > 0 {
-		match := makeMatch(r.Match)
-		match.RuntimeFraction = &corev3.RuntimeFractionalPercent{
-			DefaultValue: &typev3.FractionalPercent{
-				Numerator:   millionths(invalid, invalid+valid),
-				Denominator: typev3.FractionalPercent_MILLION,
-			},
-		}
-		routes = append(routes, &routev3.Route{Name: r.Origin + "/unreachable", Match: match, Action: makeRefusal()})
-	}
-	return append(routes, &routev3.Route{Name: r.Origin, Match: makeMatch(r.Match), Action: makeForward(shares(parts))})
+	return invalid, parts
+}
+
+func makeFraction(part, whole uint64) *corev3.RuntimeFractionalPercent {
+	return &corev3.RuntimeFractionalPercent{DefaultValue: &typev3.FractionalPercent{
+		Numerator: millionths(part, whole), Denominator: typev3.FractionalPercent_MILLION,
+	}}
 }
 
 func makeRefusal() *routev3.Route_DirectResponse {

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"math"
+	"slices"
 
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
@@ -19,6 +20,44 @@ type part struct {
 	port    ir.Port
 	total   uint32
 	weight  uint64
+	// policy is what the Service asks of each request.
+	policy ir.ServicePolicy
+}
+
+func weightOf(parts []part) (sum uint64) {
+	for _, p := range parts {
+		sum += p.weight
+	}
+	return sum
+}
+
+// group are backends whose Services ask for the same.
+type group struct {
+	policy ir.ServicePolicy
+	parts  []part
+}
+
+// groupParts puts the backends together that ask for the same, without changing their
+// order. Those without a weight, which get no request, are with the first that has one;
+// where none has, there is no group.
+func groupParts(parts []part) []group {
+	first := slices.IndexFunc(parts, func(p part) bool { return p.weight > 0 })
+	if first < 0 {
+		return nil
+	}
+	groups := []group{{policy: parts[first].policy}}
+	for _, p := range parts {
+		i := 0
+		if p.weight > 0 {
+			i = slices.IndexFunc(groups, func(g group) bool { return g.policy.Equal(p.policy) })
+		}
+		if i < 0 {
+			groups = append(groups, group{policy: p.policy})
+			i = len(groups) - 1
+		}
+		groups[i].parts = append(groups[i].parts, p)
+	}
+	return groups
 }
 
 // shares divides the requests of a route between the revisions of all its
