@@ -1,10 +1,14 @@
 package proxy_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +42,7 @@ status: {record: {stage: Stepping, workload: payments, workloadUID: u, service: 
 apiVersion: v1
 kind: Service
 metadata: {name: payments, namespace: shop}
-spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], selector: {app: payments}, ports: [{name: http, port: 80, targetPort: web}]}
+spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], selector: {app: payments}, ports: [{name: http, port: 80, targetPort: web}, {name: tcp, port: 90, targetPort: web}]}
 ---
 apiVersion: v1
 kind: Pod
@@ -230,6 +234,57 @@ func TestEnvoyEndsInTime(t *testing.T) {
 				t.Errorf("it took %s", took)
 			}
 		})
+	}
+}
+
+// TestEnvoyEndsIdleBytes has a connection that is not HTTP: it lives as long as bytes go
+// by, and both of its ends see it closed when none does.
+func TestEnvoyEndsIdleBytes(t *testing.T) {
+	app, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = app.Close() })
+	ended := make(chan int64, 100)
+	go func() {
+		for {
+			c, err := app.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				n, _ := io.Copy(c, c)
+				ended <- n
+			}()
+		}
+	}()
+	at := strconv.Itoa(app.Addr().(*net.TCPAddr).Port)
+	c, err := net.Dial("tcp", startOutbound(t, translate(t, `{timeouts: {idle: 5s}}`, at, at, "1"), 90))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for range 14 {
+		time.Sleep(500 * time.Millisecond)
+		if _, err := io.WriteString(c, "x\n"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := line(c); answer != "x" || err != nil {
+			t.Fatalf("a connection with bytes is not idle: %q, %v", answer, err)
+		}
+	}
+	if answer, err := line(c); !errors.Is(err, io.EOF) {
+		t.Errorf("the client's end of an idle connection says %q, %v; want it closed", answer, err)
+	}
+	for late := time.After(30 * time.Second); ; {
+		select {
+		case n := <-ended:
+			if n > 0 { // The other ones were to see whether Envoy listens.
+				return
+			}
+		case <-late:
+			t.Fatal("the server's end of an idle connection is open")
+		}
 	}
 }
 

@@ -124,8 +124,8 @@ type TimeoutPolicy struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1ms') && duration(self) <= duration('24h')",message="must be a duration such as 500ms, 5s or 1m, from 1ms to 24h; leave it out for no limit"
 	Request *metav1.Duration `json:"request,omitempty"`
-	// idle is how long a request, or an upgraded connection, may go without a byte in
-	// either direction; 24h by default.
+	// idle is how long a request, an upgraded connection, or one that is not HTTP may go
+	// without a byte in either direction; 24h by default.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32

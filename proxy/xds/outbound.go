@@ -89,6 +89,8 @@ type target struct {
 	// tcp is the cluster of connections that are only bytes; there is none where all
 	// are requests.
 	tcp string
+	// idle is how long one of those may go without a byte.
+	idle time.Duration
 }
 
 // makeServiceListener makes the listener for one address or two that clients know. It
@@ -113,7 +115,7 @@ func makeServiceListener(name string, addresses []string, port uint32, t target)
 		requests = []*listenerv3.Filter{filter}
 	}
 	if t.tcp != "" {
-		filter, err := makeTCPProxy(OutboundName, t.tcp)
+		filter, err := makeIdleTCPProxy(OutboundName, t.tcp, t.idle)
 		if err != nil {
 			return nil, err
 		}

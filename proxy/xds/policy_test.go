@@ -28,6 +28,24 @@ func TestPoliciesChangeWhatTheyAreAbout(t *testing.T) {
 			change: func(c *ir.Config) { c.Services[1].Policy.Timeouts = &ir.Timeouts{Request: time.Second} },
 			want:   []string{"routes gateway/ns/gw/http", "routes ns/payments:80"},
 		},
+		"timeout of bytes": {
+			reason: "there are no requests to bound",
+			before: func(c *ir.Config) { c.Services[1].Ports[0].Protocol = ir.TCP },
+			change: func(c *ir.Config) {
+				c.Services[1].Ports[0].Protocol = ir.TCP
+				c.Services[1].Policy.Timeouts = &ir.Timeouts{Request: time.Second}
+			},
+			want: []string{"routes gateway/ns/gw/http", "routes ns/payments:80"},
+		},
+		"idle bytes": {
+			reason: "it is the listener's, whose open connections are closed in a while",
+			before: func(c *ir.Config) { c.Services[1].Ports[0].Protocol = ir.TCP },
+			change: func(c *ir.Config) {
+				c.Services[1].Ports[0].Protocol = ir.TCP
+				c.Services[1].Policy.Timeouts = &ir.Timeouts{Idle: time.Second}
+			},
+			want: []string{"listeners out|ns/payments|80", "routes gateway/ns/gw/http", "routes ns/payments:80"},
+		},
 		"retries": {
 			change: func(c *ir.Config) { c.Services[1].Policy.Retries = &ir.Retries{Attempts: 1, On: []string{"503"}} },
 			want:   []string{"routes gateway/ns/gw/http", "routes ns/payments:80"},

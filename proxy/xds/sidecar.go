@@ -57,7 +57,7 @@ func (k portMaker) makeSidecarPort(routes string) (sidecarPort, error) {
 		to.http, references = manager, []string{routes}
 	}
 	if made.tcp != nil {
-		to.tcp, clusters = made.tcp.Name, []string{made.tcp.Name}
+		to.tcp, to.idle, clusters = made.tcp.Name, idleOf(k.service.Policy), []string{made.tcp.Name}
 	}
 	name := OutboundListenerName(k.service.ServiceKey, k.next.Number)
 	listener, err := newOutbound(name, k.service.ClusterIPs, k.next.Number, to)
@@ -141,7 +141,7 @@ func (k portMaker) makeDirect() (sidecarPort, error) {
 
 // makeDirectListener makes the listener for one pod of a headless Service.
 func (k portMaker) makeDirectListener(name, cluster string, pod ir.Endpoint) (*listenerAt, error) {
-	to := target{tcp: cluster}
+	to := target{tcp: cluster, idle: idleOf(k.service.Policy)}
 	if declaredHTTP(k.next.Protocol) {
 		manager, err := makeMeshManager(OutboundName)
 		if err != nil {

@@ -65,10 +65,24 @@ func makeTCPEndpoints(cluster string, revisions []ir.Revision) *endpointv3.Clust
 
 // makeTCPProxy sends the bytes of a connection to a cluster.
 func makeTCPProxy(statPrefix, cluster string, logs ...*accesslogv3.AccessLog) (*listenerv3.Filter, error) {
+	return makeIdleTCPProxy(statPrefix, cluster, idleMesh, logs...)
+}
+
+// idleOf is how long the connections to a Service may go without a byte.
+func idleOf(p ir.ServicePolicy) time.Duration {
+	if p.Timeouts == nil || p.Timeouts.Idle == 0 {
+		return idleMesh
+	}
+	return p.Timeouts.Idle
+}
+
+// makeIdleTCPProxy ends a connection that goes without a byte for so long: both ends of
+// it, since the server's sidecar closes what the client's has closed.
+func makeIdleTCPProxy(statPrefix, cluster string, idle time.Duration, logs ...*accesslogv3.AccessLog) (*listenerv3.Filter, error) {
 	return makeFilter(tcpProxyName, &tcpv3.TcpProxy{
 		StatPrefix:       statPrefix,
 		ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: cluster},
-		IdleTimeout:      durationpb.New(idleMesh),
+		IdleTimeout:      durationpb.New(idle),
 		AccessLog:        logs,
 	})
 }
