@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -136,7 +137,7 @@ func (p *pod) client(http2 bool) *http.Client {
 }
 
 // sidecar redirects the pod's connections and starts its proxy.
-func (p *pod) sidecar(program string, identity, control string, port uint32) {
+func (p *pod) sidecar(program string, identity, control string, port uint32, drain int) {
 	t := p.t
 	t.Helper()
 	p.do(func() {
@@ -163,7 +164,7 @@ func (p *pod) sidecar(program string, identity, control string, port uint32) {
 	handOver(t, identity)
 	ctx, cancel := context.WithCancel(t.Context())
 	command := exec.CommandContext(ctx, program, "-c", file, "--disable-hot-restart", "--concurrency", "2",
-		"--log-level", "warning", "--drain-time-s", "5", "--drain-strategy", "immediate")
+		"--log-level", "warning", "--drain-time-s", strconv.Itoa(drain), "--drain-strategy", "immediate")
 	command.Dir, command.Stderr = dir, t.Output()
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: proxyUser, Gid: proxyUser}}
 	p.do(func() { err = command.Start() })
@@ -227,8 +228,14 @@ func (p *pod) serve() *health.Server {
 	return states
 }
 
+// slowAnswer is how long an answer to /slow takes.
+const slowAnswer = 5 * time.Second
+
 // answer says who answers, who asked according to the proxy, and from where.
 func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/slow" {
+		time.Sleep(slowAnswer)
+	}
 	if r.Header.Get("Upgrade") != "websocket" {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		w.Header().Set("X-Peer", r.Header.Get("X-Forwarded-Client-Cert"))

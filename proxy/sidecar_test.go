@@ -79,6 +79,14 @@ type meshWorld struct {
 
 func newMeshWorld(t *testing.T) *meshWorld {
 	t.Helper()
+	root := newAuthority(t)
+	return newMeshWorldOf(t, func(id string) string { return root.write(t, id) }, 5)
+}
+
+// newMeshWorldOf is newMeshWorld with an authority that makes the folder of an identity,
+// and the seconds that connections get when their listener changes.
+func newMeshWorldOf(t *testing.T, identities func(id string) (dir string), drain int) *meshWorld {
+	t.Helper()
 	program := findEnvoy(t)
 	hub := newHub(t)
 	w := &meshWorld{t: t, in: parseObjects(t, "meshed", []byte(meshed))}
@@ -93,7 +101,6 @@ func newMeshWorld(t *testing.T) *meshWorld {
 	go func() { _ = g.Serve(listener) }() // It ends with the test.
 	t.Cleanup(g.Stop)
 
-	root := newAuthority(t)
 	for _, p := range []struct {
 		pod     **pod
 		name    string
@@ -103,7 +110,7 @@ func newMeshWorld(t *testing.T) *meshWorld {
 		*p.pod = made
 		if made.name != "plain" {
 			id := "spiffe://cluster.local/ns/shop/sa/" + made.name
-			made.sidecar(program, root.write(t, id), hub.ip, uint32(listener.Addr().(*net.TCPAddr).Port))
+			made.sidecar(program, identities(id), hub.ip, uint32(listener.Addr().(*net.TCPAddr).Port), drain)
 		}
 		w.states = append(w.states, made.serve())
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -115,6 +116,13 @@ func security(user int64, add ...corev1.Capability) *corev1.SecurityContext {
 	}
 }
 
+// ListenerDrain is how long the connections stay open that a policy closes or judges
+// anew: until then requests that were on their way end in peace, and streams with them.
+// It is twice the time that pods have by default to finish when they are replaced, so
+// that what this cuts off is cut off by every rolling update, too. It is no longer
+// because it is also how long a stranger's connection outlives the rule against it.
+const ListenerDrain = time.Minute
+
 // proxyContainer is the native sidecar. The kubelet tells it to stop when the
 // pod's own containers have ended, so it has nothing to wait for then but what
 // is still on its way out.
@@ -135,7 +143,7 @@ func proxyContainer(o Options, s settings, table probe.Table) (corev1.Container,
 			"--cluster=sidecar/$(POD_NAMESPACE)",
 			"--node=$(POD_NAMESPACE)/$(POD_NAME)",
 			fmt.Sprintf("--concurrency=%d", s.concurrency()),
-			"--settle=0s", "--drain-time=1s", "--drain=5s", "--quit=2s",
+			"--settle=0s", fmt.Sprintf("--drain-time=%s", ListenerDrain), "--drain-at-once", "--drain=5s", "--quit=2s",
 		},
 		Env: []corev1.EnvVar{fromPod("POD_NAME", "metadata.name"), fromPod("POD_NAMESPACE", "metadata.namespace"), fromPod("POD_IP", "status.podIP")},
 		Ports: []corev1.ContainerPort{

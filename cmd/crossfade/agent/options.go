@@ -31,9 +31,12 @@ type Options struct {
 	LogLevel    string // Envoy's
 	Concurrency int    // Envoy's worker threads
 	// DrainTime is within which time a draining Envoy has asked all connections
-	// that carry requests to close: a growing share of the responses says so.
+	// that carry requests to close: a growing share of the responses says so. It is
+	// also how long connections live whose part of a listener is replaced.
 	DrainTime time.Duration
-	Timings   Timings
+	// DrainAtOnce lets all responses of a stop say so, however long DrainTime is.
+	DrainAtOnce bool
+	Timings     Timings
 }
 
 // slack is what a drain's bound leaves to the last requests after DrainTime.
@@ -58,7 +61,8 @@ func Parse(args []string, out io.Writer) (Options, error) {
 	f.StringVar(&o.LogLevel, "envoy-log-level", "warning", "Envoy's log level")
 	f.IntVar(&o.Concurrency, "concurrency", runtime.GOMAXPROCS(0), "Envoy's worker threads; as many as the container has cores if not given")
 	f.DurationVar(&o.Timings.Settle, "settle", 5*time.Second, "on stop: time until everybody knows that this proxy is not ready")
-	f.DurationVar(&o.DrainTime, "drain-time", 20*time.Second, "on stop: time within which connections that carry requests are asked to close")
+	f.DurationVar(&o.DrainTime, "drain-time", 20*time.Second, "on stop: time within which connections that carry requests are asked to close; and how long those stay whose listener has changed")
+	f.BoolVar(&o.DrainAtOnce, "drain-at-once", false, "on stop: ask with every response, and not with a share of them that grows for -drain-time")
 	f.DurationVar(&o.Timings.Drain, "drain", 45*time.Second, "on stop: time that connections may stay open after -settle")
 	f.DurationVar(&o.Timings.Quit, "quit", 5*time.Second, "on stop: time for Envoy to end before it is killed")
 	if err := f.Parse(args); err != nil {
@@ -94,10 +98,18 @@ func (o Options) validate() error {
 	if o.DrainTime < time.Second || o.DrainTime%time.Second != 0 {
 		wrong = append(wrong, fmt.Errorf("-drain-time %v: use whole seconds, 1s or more", o.DrainTime))
 	}
-	if o.Timings.Drain < o.DrainTime+slack {
-		wrong = append(wrong, fmt.Errorf("-drain %v: use %v or more, so that what -drain-time asks to close can close", o.Timings.Drain, o.DrainTime+slack))
+	if asking := o.asking(); o.Timings.Drain < asking+slack {
+		wrong = append(wrong, fmt.Errorf("-drain %v: use %v or more, so that what -drain-time asks to close can close", o.Timings.Drain, asking+slack))
 	}
 	return errors.Join(wrong...)
+}
+
+// asking is how long Envoy asks connections to close.
+func (o Options) asking() time.Duration {
+	if o.DrainAtOnce {
+		return 0
+	}
+	return o.DrainTime
 }
 
 func isCluster(parts []string) bool {
@@ -117,10 +129,15 @@ const envoyLog = `{"time":"%Y-%m-%dT%T.%e%z","level":"%l","logger":"envoy.%n","m
 
 // arguments are Envoy's.
 func (o Options) arguments() []string {
+	strategy := "gradual"
+	if o.DrainAtOnce {
+		strategy = "immediate"
+	}
 	return []string{
 		"-c", o.bootstrapFile(),
 		"--concurrency", strconv.Itoa(o.Concurrency),
 		"--drain-time-s", strconv.Itoa(int(o.DrainTime / time.Second)),
+		"--drain-strategy", strategy,
 		// The agent starts a new Envoy only when the last one is gone.
 		"--disable-hot-restart",
 		"--log-level", o.LogLevel,

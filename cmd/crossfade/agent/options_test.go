@@ -29,6 +29,8 @@ func TestParse(t *testing.T) {
 		"NoWorker":          {reason: "Envoy would take 0 as all cores of the machine.", args: good("--concurrency=0"), want: "use 1 or more"},
 		"FractionOfSecond":  {reason: "Envoy knows whole seconds only.", args: good("--drain-time=1500ms"), want: "whole seconds"},
 		"NoDrainTime":       {reason: "Envoy would take 0 as 600 s.", args: good("--drain-time=0s"), want: "whole seconds"},
+		"DrainAtOnce":       {reason: "Then it asks for no time at all.", args: good("--drain-time=60s", "--drain-at-once", "--drain=1s")},
+		"NoDrain":           {reason: "What is asked to close needs a moment.", args: good("--drain-at-once", "--drain=0s"), want: "use 1s or more"},
 		"DrainTooShort":     {reason: "Envoy must be done with asking before its time is over.", args: good("--drain-time=20s", "--drain=20s"), want: "use 21s or more"},
 		"NegativeTime":      {reason: "There is no such wait.", args: good("--settle=-1s"), want: "cannot be negative"},
 		"Argument":          {reason: "A flag without dashes would be ignored silently.", args: good("xds=controller:1"), want: "flags only"},
@@ -60,16 +62,20 @@ func TestDefaultsFitTheGracePeriod(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
-	o, err := Parse(good("--dir=/d", "--drain-time=7s"), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"-c", "/d/envoy-bootstrap.json", "--concurrency", "2", "--drain-time-s", "7",
-		"--disable-hot-restart", "--log-level", "warning", "--log-format", envoyLog,
-	}
-	if diff := cmp.Diff(want, o.arguments()); diff != "" {
-		t.Errorf("arguments(): -want, +got:\n%s", diff)
+	for strategy, args := range map[string][]string{
+		"gradual": good("--dir=/d", "--drain-time=7s"), "immediate": good("--dir=/d", "--drain-time=7s", "--drain-at-once"),
+	} {
+		o, err := Parse(args, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"-c", "/d/envoy-bootstrap.json", "--concurrency", "2", "--drain-time-s", "7", "--drain-strategy", strategy,
+			"--disable-hot-restart", "--log-level", "warning", "--log-format", envoyLog,
+		}
+		if diff := cmp.Diff(want, o.arguments()); diff != "" {
+			t.Errorf("arguments(): -want, +got:\n%s", diff)
+		}
 	}
 }
 
