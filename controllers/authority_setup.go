@@ -31,6 +31,8 @@ type AuthorityOptions struct {
 	Lifetimes identity.Lifetimes
 	// Namespace is the control plane's own: its Secrets and Services are there.
 	Namespace string
+	// ClusterDomain is the domain of the cluster's own DNS names, such as cluster.local.
+	ClusterDomain string
 	// Pod is the name of this replica's pod; empty outside of a cluster, where there
 	// is no pod to be found by.
 	Pod string
@@ -43,18 +45,24 @@ type AuthorityOptions struct {
 	Random io.Reader
 }
 
-// Services of the control plane.
+// The Services of the control plane: where certificates are asked for, and where
+// proxies get their configuration.
 const (
-	serviceController = "crossfade-controller"
-	serviceXDS        = "crossfade-xds"
+	ServiceController = "crossfade-controller"
+	ServiceXDS        = "crossfade-xds"
 )
+
+// FullName is the DNS name of one of its Services that can be looked up from everywhere in the
+// cluster.
+func (o AuthorityOptions) FullName(service string) string {
+	return service + "." + o.Namespace + ".svc." + o.ClusterDomain
+}
 
 // serverNames are the DNS names of the control plane's certificate.
 func (o AuthorityOptions) serverNames() []string {
 	var out []string
-	for _, service := range []string{serviceController, serviceXDS} {
-		name := service + "." + o.Namespace + ".svc"
-		out = append(out, name, name+".cluster.local", service+"."+o.Namespace)
+	for _, service := range []string{ServiceController, ServiceXDS} {
+		out = append(out, service+"."+o.Namespace+".svc", o.FullName(service), service+"."+o.Namespace)
 	}
 	return out
 }

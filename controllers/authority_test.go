@@ -74,7 +74,7 @@ func newIdentityCluster(t *testing.T) *identityCluster {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "plain"}},
 	).WithInterceptorFuncs(interceptor.Funcs{Create: c.create}).Build()
 	o := AuthorityOptions{
-		TrustDomain: "cluster.local", Namespace: "crossfade-system", Now: func() time.Time { return c.now }, Random: rand.Reader,
+		TrustDomain: "cluster.local", Namespace: "crossfade-system", ClusterDomain: "k8s.example.com", Now: func() time.Time { return c.now }, Random: rand.Reader,
 		Lifetimes: identity.Lifetimes{Root: 300 * time.Hour, Leaf: 24 * time.Hour, Spread: 10 * time.Minute},
 	}
 	c.authority = newAuthority(o)
@@ -284,7 +284,7 @@ func openStream(t *testing.T, address string, c *identityCluster, certificate *t
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.authority.Bundle())
-	config := &tls.Config{RootCAs: roots, ServerName: "crossfade-xds.crossfade-system.svc", Time: func() time.Time { return c.now }}
+	config := &tls.Config{RootCAs: roots, ServerName: "crossfade-xds.crossfade-system.svc.k8s.example.com", Time: func() time.Time { return c.now }}
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}

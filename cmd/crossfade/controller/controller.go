@@ -115,14 +115,15 @@ func Run(ctx context.Context, args []string) error {
 	options.Gateway = s.gateway
 	options.TrustDomain = s.identity.trustDomain
 	views := controllers.NewViews(s.gateway)
-	who, err := controllers.SetupIdentity(mgr, s.identity.options(s.gateway))
+	plane := s.identity.options(s.gateway)
+	who, err := controllers.SetupIdentity(mgr, plane)
 	if err != nil {
 		return fmt.Errorf("set up identity: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("certificates", func(*http.Request) error { return who.Authority.Ready() }); err != nil {
 		return fmt.Errorf("add readiness of certificates: %w", err)
 	}
-	if err := s.injection.setup(mgr, who.Authority); err != nil {
+	if err := s.injection.setup(mgr, who.Authority, plane); err != nil {
 		return err
 	}
 	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})

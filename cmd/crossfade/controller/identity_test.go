@@ -3,6 +3,10 @@ package controller
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crossfade-dev/crossfade/proxy/inject"
 )
 
 func TestParseIdentity(t *testing.T) {
@@ -16,6 +20,9 @@ func TestParseIdentity(t *testing.T) {
 		"ShortRoot":    {reason: "no time for an overlap", args: []string{"--root-lifetime=48h"}, want: "--root-lifetime"},
 		"BadDomain":    {reason: "an identity is compared as bytes", args: []string{"--trust-domain=Cluster.local"}, want: "--trust-domain"},
 		"NoDomain":     {reason: "no mesh", args: []string{"--trust-domain="}, want: "--trust-domain"},
+		"OwnCluster":   {reason: "a cluster may have another domain", args: []string{"--cluster-domain=k8s.example.com"}},
+		"NoCluster":    {reason: "names without it are relative, and looked for elsewhere", args: []string{"--cluster-domain="}, want: "--cluster-domain"},
+		"DotAtTheEnd":  {reason: "no certificate has such a name", args: []string{"--cluster-domain=cluster.local."}, want: "--cluster-domain"},
 		"NegativeWait": {reason: "no such wait", args: []string{"--trust-spread=-1s"}, want: "cannot be negative"},
 	}
 	for name, tc := range cases {
@@ -25,5 +32,25 @@ func TestParseIdentity(t *testing.T) {
 				t.Errorf("%s: got %v, want an error with %q", tc.reason, err, tc.want)
 			}
 		})
+	}
+}
+
+// TestClusterDomain shows that sidecars look for the controller by a name that its
+// certificate has; package controllers tests the certificate.
+func TestClusterDomain(t *testing.T) {
+	for domain, args := range map[string][]string{"cluster.local": nil, "k8s.example.com": {"--cluster-domain=k8s.example.com"}} {
+		s, err := parse(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.injection.inject(s.identity.options(s.gateway))
+		want := inject.Options{
+			SystemNamespace: "crossfade-system",
+			XDS:             "crossfade-xds.crossfade-system.svc." + domain + ":15010",
+			Certificates:    "crossfade-controller.crossfade-system.svc." + domain + ":15011",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", domain, diff)
+		}
 	}
 }

@@ -28,22 +28,26 @@ func (s *injectionSettings) validate() error {
 	return nil
 }
 
-// setup serves the webhook, if there is anything to inject. What sidecars are
-// told are the Services of config/manager.
-func (s *injectionSettings) setup(mgr ctrl.Manager, authority *controllers.Authority) error {
+// setup serves the webhook, if there is anything to inject.
+func (s *injectionSettings) setup(mgr ctrl.Manager, authority *controllers.Authority, plane controllers.AuthorityOptions) error {
 	if s.image == "" {
 		return nil
 	}
 	err := controllers.SetupWebhook(mgr, controllers.WebhookOptions{
-		Address: s.address, Certificate: authority,
-		Inject: inject.Options{
-			Image: s.image, SystemNamespace: systemNamespace,
-			XDS:          "crossfade-xds." + systemNamespace + ".svc.cluster.local:15010",
-			Certificates: "crossfade-controller." + systemNamespace + ".svc.cluster.local:15011",
-		},
+		Address: s.address, Certificate: authority, Inject: s.inject(plane),
 	})
 	if err != nil {
 		return fmt.Errorf("set up injection: %w", err)
 	}
 	return nil
+}
+
+// inject is what sidecars are told. The ports are those of the Services in
+// config/manager.
+func (s *injectionSettings) inject(plane controllers.AuthorityOptions) inject.Options {
+	return inject.Options{
+		Image: s.image, SystemNamespace: plane.Namespace,
+		XDS:          plane.FullName(controllers.ServiceXDS) + ":15010",
+		Certificates: plane.FullName(controllers.ServiceController) + ":15011",
+	}
 }
