@@ -109,6 +109,11 @@ func (a *Authority) sign(csr []byte, w identity.Workload) (certificates.Answer, 
 	}, nil
 }
 
+// try says what is wrong with what an issuer would sign.
+func (a *Authority) try(issuer identity.Issuer) error {
+	return identity.Authority{Issuer: issuer, Lifetime: a.lifetimes.Leaf}.Try(a.trustDomain, a.names, a.now(), a.random)
+}
+
 // GetCertificate is the control plane's own certificate, for tls.Config. It is
 // made when it is first asked for, and anew at half of its life and when another
 // root signs.

@@ -149,6 +149,10 @@ func (l *authorityLoop) read(ctx context.Context) (found secrets, state identity
 			problem = fmt.Sprintf("Secret %s cannot be used: %v", secretWanted, err)
 		case !l.authority.now().Before(wanted.NotAfter()):
 			problem = fmt.Sprintf("Secret %s cannot be used: its certificate's time is over", secretWanted)
+		case wanted.Fingerprint() != state.Signing.Fingerprint():
+			if err := l.authority.try(wanted); err != nil {
+				problem = fmt.Sprintf("Secret %s cannot be used: %v", secretWanted, err)
+			}
 		}
 		if problem != "" {
 			state.Wanted = state.Signing

@@ -1,11 +1,23 @@
 package controllers
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"strings"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -180,5 +192,128 @@ func TestLeaderLabel(t *testing.T) {
 	}
 	if len(pods.Items) != 1 || pods.Items[0].Name != "self" {
 		t.Errorf("labelled as leader: %d pods, want only the one that leads", len(pods.Items))
+	}
+}
+
+// certManager is the Secret of a certificate authority under another one, as
+// cert-manager writes it by default: an RSA key, and the root in ca.crt only.
+func certManager(t *testing.T, now time.Time, above, inCA identity.Issuer) map[string][]byte {
+	t.Helper()
+	certificate, key, _, err := above.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "mesh"}, NotBefore: now.Add(-time.Minute), NotAfter: now.Add(200 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, parent.Leaf, own.Public(), parent.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{
+		identity.KeyCertificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}),
+		identity.KeyPrivate:     pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(own)}),
+		identity.KeyRoots:       identity.EncodeCertificates(inCA.Roots()),
+	}
+}
+
+// companyRoot is a root that permits another authority under it.
+func companyRoot(t *testing.T, now time.Time) identity.Issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "company"}, NotBefore: now.Add(-time.Minute), NotAfter: now.Add(1000 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := identity.ParseIssuer(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// TestIntermediate lets an administrator bring an authority whose root is elsewhere:
+// proxies believe the root, and what is in between is shown in each handshake.
+func TestIntermediate(t *testing.T) {
+	c := newIdentityCluster(t)
+	root := companyRoot(t, c.now)
+	if err := c.api.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "crossfade-system", Name: secretWanted},
+		Type:       corev1.SecretTypeTLS, Data: certManager(t, c.now, root, root),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c.look(t)
+	c.look(t)
+	if diff := cmp.Diff(string(identity.EncodeCertificates(root.Roots())), string(c.authority.Bundle())); diff != "" {
+		t.Fatalf("the bundle is the root alone (-want +got):\n%s", diff)
+	}
+	address := serveStreams(t, c)
+	certificate := c.certificate(t, "web-0")
+	if len(certificate.Certificate) != 2 || len(ownCertificateOf(t, c).Certificate) != 2 {
+		t.Errorf("a proxy shows %d certificates, the control plane %d; want 2 of each", len(certificate.Certificate), len(ownCertificateOf(t, c).Certificate))
+	}
+	if err := openStream(t, address, c, certificate, false, &corev3.Node{Id: "shop/web-0", Cluster: "sidecar/shop"}); err != nil {
+		t.Errorf("a proxy is refused: %v", err)
+	}
+	// As cert-manager renews it, with the same name and another key.
+	renewed := c.secret(t, secretWanted)
+	renewed.Data = certManager(t, c.now, root, root)
+	if err := c.api.Update(t.Context(), renewed); err != nil {
+		t.Fatal(err)
+	}
+	first := c.signs()
+	for range 3 {
+		c.look(t)
+		c.reconcile(t)
+		c.now = c.now.Add(time.Hour)
+	}
+	c.look(t)
+	if c.signs() == first {
+		t.Fatal("the renewed authority does not sign")
+	}
+	for what, certificate := range map[string]*tls.Certificate{"former": certificate, "present": c.certificate(t, "web-0")} {
+		if err := openStream(t, address, c, certificate, false, &corev3.Node{Id: "shop/web-0", Cluster: "sidecar/shop"}); err != nil {
+			t.Errorf("a proxy with a certificate of the %s authority is refused: %v", what, err)
+		}
+	}
+}
+
+// TestAuthorityThatNobodyWouldBelieve brings one whose ca.crt is another root.
+func TestAuthorityThatNobodyWouldBelieve(t *testing.T) {
+	c := newIdentityCluster(t)
+	c.look(t)
+	first := c.signs()
+	theirs := c.secret(t, secretWanted)
+	theirs.Data = certManager(t, c.now, companyRoot(t, c.now), companyRoot(t, c.now))
+	if err := c.api.Update(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c.look(t)
+		c.reconcile(t)
+		c.now = c.now.Add(time.Hour)
+	}
+	if c.signs() != first || len(c.authority.trust().Roots) != 1 || !strings.Contains(c.loop.said, "nobody would believe") {
+		t.Errorf("the same one signs %v, %d roots, log %q; want it to go on, and to say so", c.signs() == first, len(c.authority.trust().Roots), c.loop.said)
 	}
 }

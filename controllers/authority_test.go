@@ -164,7 +164,11 @@ func (c *identityCluster) certificate(t *testing.T, token string) *tls.Certifica
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{chain[0].Raw}, PrivateKey: key, Leaf: chain[0]}
+	made := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
+	for _, c := range chain {
+		made.Certificate = append(made.Certificate, c.Raw)
+	}
+	return made
 }
 
 func TestAuthenticate(t *testing.T) {

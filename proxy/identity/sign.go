@@ -51,16 +51,28 @@ func (a Authority) SignWorkload(csr []byte, w Workload, now time.Time, random io
 	if w.PodUID == "" {
 		return Leaf{}, Refuse(ReasonMalformed, "a certificate is for one pod, and this request names none")
 	}
+	template, err := workloadTemplate(w)
+	if err != nil {
+		return Leaf{}, err
+	}
+	return a.sign(template, key, now, random)
+}
+
+func workloadTemplate(w Workload) (*x509.Certificate, error) {
 	uri, err := url.Parse(w.ID.String())
 	if err != nil {
-		return Leaf{}, fmt.Errorf("write identity: %w", err)
+		return nil, fmt.Errorf("write identity: %w", err)
 	}
-	return a.sign(&x509.Certificate{
+	return &x509.Certificate{
 		Subject: pkix.Name{SerialNumber: w.PodUID},
 		URIs:    []*url.URL{uri},
 		// A sidecar is client and server with the same certificate.
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}, key, now, random)
+	}, nil
+}
+
+func serverTemplate(names []string) *x509.Certificate {
+	return &x509.Certificate{DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 }
 
 // SignServer makes a key and a certificate for a server of the control plane that
@@ -70,10 +82,7 @@ func (a Authority) SignServer(names []string, now time.Time, random io.Reader) (
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make a server's key: %w", err)
 	}
-	leaf, err := a.sign(&x509.Certificate{
-		DNSNames:    names,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, key.Public(), now, random)
+	leaf, err := a.sign(serverTemplate(names), key.Public(), now, random)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -82,6 +91,39 @@ func (a Authority) SignServer(names []string, now time.Time, random io.Reader) (
 		out.Certificate = append(out.Certificate, c.Raw)
 	}
 	return out, nil
+}
+
+// Try says what is wrong with what this authority would sign for proxies of a trust
+// domain, and for servers with these names, in the eyes of those who have its roots:
+// roots that are not above it, a path that is too long, constraints of names. It keeps
+// nothing of what it signs.
+func (a Authority) Try(trustDomain string, names []string, now time.Time, random io.Reader) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), random)
+	if err != nil {
+		return fmt.Errorf("make a key: %w", err)
+	}
+	server, err := a.sign(serverTemplate(names), key.Public(), now, random)
+	if err != nil {
+		return err
+	}
+	roots, between := pools(a.Issuer.Roots(), server.Chain[1:])
+	for _, name := range names {
+		if _, err := server.Chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: between, CurrentTime: now}); err != nil {
+			return fmt.Errorf("nobody would believe a certificate for %s: %w", name, err)
+		}
+	}
+	template, err := workloadTemplate(Workload{ID: ID{TrustDomain: trustDomain, Namespace: "default", ServiceAccount: "default"}})
+	if err != nil {
+		return err
+	}
+	proxy, err := a.sign(template, key.Public(), now, random)
+	if err != nil {
+		return err
+	}
+	if _, err := (Trust{TrustDomain: trustDomain, Roots: a.Issuer.Roots()}).Verify(proxy.Chain, now); err != nil {
+		return fmt.Errorf("nobody would believe a proxy's certificate: %w", err)
+	}
+	return nil
 }
 
 // sign completes a template and signs it.

@@ -54,14 +54,19 @@ func (t Trust) Verify(chain []*x509.Certificate, now time.Time) (Peer, error) {
 	return Peer{ID: id, PodUID: own.Subject.SerialNumber, NotAfter: own.NotAfter}, nil
 }
 
+func pools(roots, between []*x509.Certificate) (rootPool, betweenPool *x509.CertPool) {
+	rootPool, betweenPool = x509.NewCertPool(), x509.NewCertPool()
+	for _, r := range roots {
+		rootPool.AddCert(r)
+	}
+	for _, c := range between {
+		betweenPool.AddCert(c)
+	}
+	return rootPool, betweenPool
+}
+
 func (t Trust) verifyChain(chain []*x509.Certificate, now time.Time) error {
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	for _, r := range t.Roots {
-		roots.AddCert(r)
-	}
-	for _, c := range chain[1:] {
-		between.AddCert(c)
-	}
+	roots, between := pools(t.Roots, chain[1:])
 	_, err := chain[0].Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: between, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
