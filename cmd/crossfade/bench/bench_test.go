@@ -347,7 +347,7 @@ func TestTroubles(t *testing.T) {
 		}, "round 1 of the client without sidecar: connection reset by peer (a Service with strict mutual TLS"},
 		"CtrlC": {"somebody has seen enough", func(s *scene) {
 			s.answer = func(string) ([]byte, error) { s.cancel(); return nil, context.Canceled }
-		}, "context canceled"},
+		}, "interrupted in round 1 of the client without sidecar: context canceled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, true)

@@ -63,12 +63,25 @@ func throughAPI(api kubernetes.Interface) ask {
 			}
 		}
 		body, err := request.Do(ctx).Raw()
-		// Without a Status of the API server's in it, the body is the pod's own words.
-		if text := strings.TrimSpace(string(body)); err != nil && text != "" && !strings.HasPrefix(text, "{") {
+		if text := words(err); text != "" {
 			return nil, errors.New(text)
 		}
 		return body, err
 	}
+}
+
+// words are the pod's own in an answer that the API server handed on.
+func words(err error) string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return ""
+	}
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Type == metav1.CauseTypeUnexpectedServerResponse {
+			return strings.TrimSpace(cause.Message)
+		}
+	}
+	return ""
 }
 
 // service returns the Service, and its ready pods by name.

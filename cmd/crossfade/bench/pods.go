@@ -111,17 +111,17 @@ func plainPod(pod, injected *corev1.Pod, config string) (*corev1.Pod, error) {
 	if !one || !two {
 		return nil, fmt.Errorf("pod %s has no sidecar to take the place of", injected.Name)
 	}
-	threads := "--concurrency=2"
+	threads := "2"
 	for _, argument := range proxy.Args {
-		if strings.HasPrefix(argument, "--concurrency=") {
-			threads = argument
+		if n, found := strings.CutPrefix(argument, "--concurrency="); found {
+			threads = n
 		}
 	}
 	always := corev1.ContainerRestartPolicyAlways
 	rules.VolumeMounts = nil
 	plain := corev1.Container{
 		Name: "plain-envoy", Image: proxy.Image, ImagePullPolicy: proxy.ImagePullPolicy, RestartPolicy: &always,
-		Command: []string{"/usr/local/bin/envoy"}, Args: []string{"--config-yaml", config, threads, "--disable-hot-restart", "--log-level", "warning"},
+		Command: []string{"/usr/local/bin/envoy"}, Args: []string{"--config-yaml", config, "--concurrency", threads, "--disable-hot-restart", "--log-level", "warning"},
 		Resources: proxy.Resources, SecurityContext: proxy.SecurityContext,
 	}
 	out := pod.DeepCopy()

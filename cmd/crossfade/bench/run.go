@@ -232,6 +232,9 @@ func (b *bench) takeTurns(ctx context.Context, namespace string, m *Measured) er
 		for _, v := range m.Variants {
 			before := b.samples(ctx, namespace, m.Proxies)
 			answer, err := b.cluster.ask(ctx, http.MethodPost, b.namespace, podName(b.run, v), controlPort, load.PathRound)
+			if ctx.Err() != nil {
+				return fmt.Errorf("interrupted in round %d of the client %s: %w", i+1, titles[v], ctx.Err())
+			}
 			if err != nil {
 				return fmt.Errorf("round %d of the client %s: %w%s", i+1, titles[v], err, hint(v))
 			}
