@@ -125,11 +125,20 @@ func (s *scene) slowDown(delay time.Duration) {
 		s.Fatal(err)
 	}
 	for _, p := range list.Items {
-		answer, err := http.Post(fmt.Sprintf("http://%s:8080/fault?delay=%s", p.Status.PodIP, delay), "", nil)
-		if err != nil {
-			s.Fatal(err)
-		}
-		_ = answer.Body.Close()
+		s.fault(p, "delay="+delay.String())
+	}
+}
+
+// fault tells a pod of the application how to fail.
+func (s *scene) fault(p corev1.Pod, query string) {
+	s.Helper()
+	answer, err := http.Post(fmt.Sprintf("http://%s:8080/fault?%s", p.Status.PodIP, query), "", nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		s.Fatalf("tell pod %s to fail (%s): %s", p.Name, query, answer.Status)
 	}
 }
 

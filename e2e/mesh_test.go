@@ -30,6 +30,10 @@ func TestMesh(t *testing.T) {
 	}{
 		{"mesh-rollout", meshRollout},
 		{"mesh-strict", meshStrict},
+		{"mesh-policies", meshPolicies},
+		{"mesh-streams", meshStreams},
+		{"mesh-restart", meshRestart},
+		{"mesh-sidecar-killed", meshSidecarKilled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -127,7 +127,7 @@ func Start(ctx context.Context, o Options) (*Run, error) {
 
 func newTransport(p Protocol) (*http.Transport, error) {
 	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext:         dialer().DialContext,
 		MaxIdleConnsPerHost: maxInFlight,
 		IdleConnTimeout:     30 * time.Second,
 		DisableCompression:  true,
@@ -145,6 +145,8 @@ func newTransport(p Protocol) (*http.Transport, error) {
 	}
 	return t, nil
 }
+
+func dialer() *net.Dialer { return &net.Dialer{Timeout: 5 * time.Second} }
 
 // Stop ends the sending, waits for the answers that are outstanding and returns all samples in the order of
 // their sending.

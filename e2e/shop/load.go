@@ -44,3 +44,30 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 }
+
+// talkCommand is a client inside the cluster that holds long conversations.
+func talkCommand(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("talk", flag.ContinueOnError)
+	to := flags.String("to", "", "address and port")
+	kind := flags.String("kind", string(load.GRPC), "grpc or websocket")
+	number := flags.Int("number", 4, "how many at once")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	talks, err := load.StartTalks(ctx, load.Kind(*kind), *to, "", *number)
+	if err != nil {
+		return err
+	}
+	each := time.NewTicker(time.Second)
+	defer each.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return json.NewEncoder(out).Encode(talks.Stop())
+		case <-each.C:
+			if err := json.NewEncoder(out).Encode(talks.Now()); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@
 //
 //	shop                    serves; environment: VERSION, ERROR_RATE, DELAY, ADDRESS, STOP_AFTER
 //	shop load -url URL ...  is a client inside the cluster; prints what it counted as JSON, each second a line
+//	shop talk -to ADDRESS . holds long conversations, by WebSocket or gRPC; prints them as JSON, each second a line
 package main
 
 import (
@@ -22,8 +23,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	run := serve
-	if len(os.Args) > 1 && os.Args[1] == "load" {
-		run = func(ctx context.Context) error { return loadCommand(ctx, os.Args[2:], os.Stdout) }
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "load":
+			run = func(ctx context.Context) error { return loadCommand(ctx, os.Args[2:], os.Stdout) }
+		case "talk":
+			run = func(ctx context.Context) error { return talkCommand(ctx, os.Args[2:], os.Stdout) }
+		}
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "shop:", err)
@@ -100,6 +106,7 @@ func serve(ctx context.Context) error {
 	}
 	handler.stopping.Store(true)
 	time.Sleep(s.stopAfter)
+	handler.end()
 	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := server.Shutdown(end); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -23,6 +24,7 @@ type shop struct {
 	http.Handler
 	version, pod string
 	stopping     atomic.Bool
+	end          context.CancelFunc
 	unready      atomic.Bool
 
 	mu    sync.Mutex
@@ -30,13 +32,16 @@ type shop struct {
 }
 
 func newShop(s settings) *shop {
-	h := &shop{version: s.version, pod: s.pod, fault: s.fault}
+	ending, end := context.WithCancel(context.Background())
+	h := &shop{version: s.version, pod: s.pod, fault: s.fault, end: end}
+	talk := &talk{version: s.version, pod: s.pod, ending: ending.Done()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
 	mux.HandleFunc("GET /fault", h.showFault)
 	mux.HandleFunc("POST /fault", h.setFault)
+	mux.Handle("GET /talk", talk.webSocket())
 	mux.HandleFunc("/", h.answer)
-	h.Handler = mux
+	h.Handler = talk.handler(mux)
 	return h
 }
 
