@@ -215,7 +215,8 @@ func startController(b *testing.B, binary string, config *rest.Config) *os.Proce
 	}
 	cmd := exec.CommandContext(b.Context(), binary, "controller", "--xds-address=127.0.0.1:0", "--debug-address=",
 		"--metrics-address="+metricsAddress, "--probe-address=0")
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	// As config/manager has it.
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "GOGC=50", "GOMEMLIMIT=430MiB")
 	cmd.Stderr = io.Discard
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
