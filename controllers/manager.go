@@ -34,6 +34,7 @@ import (
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/inject"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/server"
 )
 
@@ -123,6 +124,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	if err != nil {
 		return err
 	}
+	owners.traces = o.Proxy.Collector != (ir.Collector{})
 	mesh := &meshLoop{
 		cache: mgr.GetClient(), options: o.Proxy, publish: xdsServer, world: w,
 		statuses: &gatewayStatuses{client: mgr.GetClient(), now: o.Now}, policies: owners, wake: waker,

@@ -33,6 +33,8 @@ type policyStatuses struct {
 	lag    lagTable
 	world  *world
 	now    func() time.Time
+	// traces says that there is a collector for spans.
+	traces bool
 	// wake asks for a policy to be looked at.
 	wake func(types.NamespacedName)
 
@@ -91,7 +93,7 @@ func (s *policyStatuses) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	}
 	next := policy.DeepCopy()
 	next.Status.ObservedGeneration = policy.Generation
-	next.Status.Conditions = mergeConditions(policy.Status.Conditions, append(slices.Clone(told), programmed(policy, told, proxies)), s.now())
+	next.Status.Conditions = mergeConditions(policy.Status.Conditions, append(slices.Clone(told), s.programmed(policy, told, proxies)), s.now())
 	s.await(req.NamespacedName, !meta.IsStatusConditionTrue(next.Status.Conditions, v1alpha1.ConditionProgrammed))
 	if equality.Semantic.DeepEqual(policy.Status, next.Status) {
 		return ctrl.Result{}, nil
@@ -183,10 +185,12 @@ type confirmations struct {
 // later change of anything else does not take that back: only another generation, or
 // another verdict on this one, begins anew. So its time is when the last of them
 // confirmed.
-func programmed(policy *v1alpha1.MeshPolicy, told []metav1.Condition, proxies confirmations) metav1.Condition {
+func (s *policyStatuses) programmed(policy *v1alpha1.MeshPolicy, told []metav1.Condition, proxies confirmations) metav1.Condition {
 	out := metav1.Condition{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionTrue, ObservedGeneration: policy.Generation}
 	before := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionProgrammed)
-	if before != nil && before.Status == metav1.ConditionTrue && before.ObservedGeneration == policy.Generation && knows(policy.Status.Conditions, told) {
+	untraced := !s.traces && asksForSpans(&policy.Spec)
+	if before != nil && before.Status == metav1.ConditionTrue && before.ObservedGeneration == policy.Generation &&
+		strings.HasSuffix(before.Message, noCollector) == untraced && knows(policy.Status.Conditions, told) {
 		return *before
 	}
 	if n := len(proxies.missing); n > 0 {
@@ -203,10 +207,17 @@ func programmed(policy *v1alpha1.MeshPolicy, told []metav1.Condition, proxies co
 	if proxies.settled == 0 {
 		out.Message = "in force for every proxy that comes: none that it concerns runs now"
 	}
-	if policy.Spec.Telemetry != nil && policy.Spec.Telemetry.Tracing != nil {
-		out.Message += "; but telemetry.tracing, which this version does not carry out"
+	if untraced {
+		out.Message += noCollector
 	}
 	return out
+}
+
+// noCollector is what is said of a policy that asks for spans when nobody takes them.
+const noCollector = "; but telemetry.tracing: the controller has no collector to send spans to (--otlp-collector)"
+
+func asksForSpans(spec *v1alpha1.MeshPolicySpec) bool {
+	return spec.Telemetry != nil && spec.Telemetry.Tracing != nil && spec.Telemetry.Tracing.SamplingPercent > 0
 }
 
 // knows says whether a policy has been told all of it before.

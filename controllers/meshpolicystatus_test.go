@@ -54,7 +54,7 @@ func TestProgrammed(t *testing.T) {
 	strict := timeoutPolicy()
 	strict.Spec = v1alpha1.MeshPolicySpec{MTLS: &v1alpha1.MTLSPolicy{Mode: v1alpha1.MTLSStrict}}
 	traced := timeoutPolicy()
-	traced.Spec.Telemetry = &v1alpha1.TelemetryPolicy{Tracing: &v1alpha1.TracingPolicy{}}
+	traced.Spec.Telemetry = &v1alpha1.TelemetryPolicy{Tracing: &v1alpha1.TracingPolicy{SamplingPercent: 1}}
 	since := func(p *v1alpha1.MeshPolicy, generation int64, accepted string) *v1alpha1.MeshPolicy {
 		p = p.DeepCopy()
 		p.Status.Conditions = []metav1.Condition{
@@ -69,6 +69,7 @@ func TestProgrammed(t *testing.T) {
 		policy *v1alpha1.MeshPolicy
 		pods   []client.Object
 		lag    lag
+		traces bool
 		want   string
 	}{
 		"nobody": {policy: timeoutPolicy(), want: "True Acked: in force for every proxy that comes: none that it concerns runs now"},
@@ -120,14 +121,23 @@ func TestProgrammed(t *testing.T) {
 			},
 			want: "False Pending: published; not acked by 5 of 5 proxies: shop/1, shop/2, shop/3 and 2 more",
 		},
-		"tracing": {
+		"tracing without a collector": {
 			policy: traced,
-			want:   "True Acked: in force for every proxy that comes: none that it concerns runs now; but telemetry.tracing, which this version does not carry out",
+			want:   "True Acked: in force for every proxy that comes: none that it concerns runs now; but telemetry.tracing: the controller has no collector to send spans to (--otlp-collector)",
+		},
+		"tracing": {
+			policy: traced, traces: true, want: "True Acked: in force for every proxy that comes: none that it concerns runs now",
+		},
+		"the controller has no collector any more": {
+			reason: "what was said under another flag is not true any more",
+			policy: since(traced, 2, "fine"),
+			want:   "True Acked: in force for every proxy that comes: none that it concerns runs now; but telemetry.tracing: the controller has no collector to send spans to (--otlp-collector)",
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			s, c := newPolicyStatuses(t, tc.lag, append(tc.pods, tc.policy)...)
+			s.traces = tc.traces
 			s.published(map[types.NamespacedName][]metav1.Condition{{Namespace: "shop", Name: "p"}: told})
 			got := reconcilePolicy(t, s, c)
 			if diff := cmp.Diff(tc.want, string(got.Status)+" "+got.Reason+": "+got.Message); diff != "" {

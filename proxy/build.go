@@ -45,6 +45,8 @@ type Options struct {
 	// TrustDomain is the part of all identities that they have in common. Where it is
 	// empty there is no mesh: nothing is encrypted, and no sidecar is served.
 	TrustDomain string
+	// Collector is where sidecars send spans; the zero value turns tracing off.
+	Collector ir.Collector
 }
 
 // The names that Crossfade is installed with.
@@ -115,6 +117,7 @@ func Build(in Input) Output {
 		Config: ir.Config{
 			TrustDomain: in.Options.TrustDomain,
 			IPv6:        hasIPv6(in.Services),
+			Collector:   in.Options.Collector,
 			Services:    services.rendered,
 			Gateways:    gateways,
 			Sidecars:    sidecars,

@@ -56,7 +56,7 @@ func (a *appliedPolicies) sidecar(pod *corev1.Pod) ir.Sidecar {
 	}
 	found := a.policies.Pod(pod.Namespace, services)
 	a.overlaps = append(a.overlaps, found.Overlaps...)
-	return ir.Sidecar{Namespace: pod.Namespace, Shape: found.Shape, Inbound: found.Inbound, Egress: found.Egress}
+	return ir.Sidecar{Namespace: pod.Namespace, Shape: found.Shape, Inbound: found.Inbound, Egress: found.Egress, Telemetry: found.Telemetry}
 }
 
 // isBehind says whether a pod belongs to a Service. The revision that the Service is

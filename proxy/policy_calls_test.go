@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
@@ -382,9 +383,20 @@ func TestEnvoyKeepsEachPolicyToItsService(t *testing.T) {
 
 func translate(t *testing.T, policy, stable, canary, other string) *xds.World {
 	t.Helper()
+	return translateInput(t, underway(t, policy, stable, canary, other))
+}
+
+// underway are the objects of a delivery that is halfway.
+func underway(t *testing.T, policy, stable, canary, other string) proxy.Input {
+	t.Helper()
 	objects := strings.NewReplacer("POLICY", policy, "STABLE", stable, "CANARY", canary, "OTHER", other).Replace(halfway)
+	return parseObjects(t, t.Name(), []byte(objects))
+}
+
+func translateInput(t *testing.T, in proxy.Input) *xds.World {
+	t.Helper()
 	options := xds.Options{TLSDir: newAuthority(t).write(t, "spiffe://cluster.local/ns/shop/sa/caller")}
-	return options.Translate(nil, proxy.Build(parseObjects(t, t.Name(), []byte(objects))).Config)
+	return options.Translate(nil, proxy.Build(in).Config)
 }
 
 func startGatewayOfCallers(t *testing.T, policy, stable, canary string) string {
@@ -399,8 +411,21 @@ func startCaller(t *testing.T, policy, stable, canary string) string {
 	return "http://" + startOutbound(t, translate(t, policy, stable, canary, "1"), 80)
 }
 
+// startCallerWith is startCaller with one pod behind both revisions, and a collector.
+func startCallerWith(t *testing.T, policy, pod string, collector ir.Collector) *runningSidecar {
+	t.Helper()
+	in := underway(t, policy, pod, pod, "1")
+	in.Options.Collector = collector
+	return startOutboundSidecar(t, translateInput(t, in), 80)
+}
+
 // startOutbound is startCaller for one port of payments.
 func startOutbound(t *testing.T, world *xds.World, port int) string {
+	t.Helper()
+	return startOutboundSidecar(t, world, port).address
+}
+
+func startOutboundSidecar(t *testing.T, world *xds.World, port int) *runningSidecar {
 	t.Helper()
 	config := static(t, world.Snapshots[xds.SidecarView("shop", "")], nil)
 	config.Admin = nil
@@ -410,5 +435,5 @@ func startOutbound(t *testing.T, world *xds.World, port int) string {
 	listener.Address, listener.BindToPort = loopback(uint32(at)), wrapperspb.Bool(true)
 	sidecar := &runningSidecar{address: fmt.Sprintf("127.0.0.1:%d", at), out: &output{}}
 	startStatic(t, config, sidecar)
-	return sidecar.address
+	return sidecar
 }

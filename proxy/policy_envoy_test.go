@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
@@ -231,7 +232,9 @@ func call(t *testing.T, ca authority, address string, who caller, method, path s
 // runningSidecar is a real Envoy with the inbound listener of a sidecar.
 type runningSidecar struct {
 	address string
-	out     *output
+	// admin is its administration, if it has one.
+	admin string
+	out   *output
 }
 
 // output is what a process has written.
@@ -257,12 +260,20 @@ func (o *output) String() string {
 // where Envoy is told, and not where the connection was going.
 func startSidecar(t *testing.T, ca authority, objects string, app net.Addr) *runningSidecar {
 	t.Helper()
-	port := freePort(t)
-	objects = strings.ReplaceAll(objects, "PORT", fmt.Sprint(port))
+	return startSidecarWith(t, ca, objects, app, ir.Collector{})
+}
+
+// startSidecarWith is startSidecar with a collector, and with the administration on a
+// port.
+func startSidecarWith(t *testing.T, ca authority, objects string, app net.Addr, collector ir.Collector) *runningSidecar {
+	t.Helper()
+	port, admin := freePort(t), freePort(t)
+	in := parseObjects(t, t.Name(), []byte(strings.ReplaceAll(objects, "PORT", fmt.Sprint(port))))
+	in.Options.Collector = collector
 	options := xds.Options{TLSDir: ca.write(t, "spiffe://cluster.local/ns/shop/sa/payments")}
-	world := options.Translate(nil, proxy.Build(parseObjects(t, t.Name(), []byte(objects))).Config)
+	world := options.Translate(nil, proxy.Build(in).Config)
 	config := static(t, world.Snapshots[xds.SidecarView("shop", "")], nil)
-	config.Admin = nil
+	config.Admin.Address = loopback(uint32(admin))
 	only(t, config, xds.InboundName)
 	config.StaticResources.Listeners[0].Address = loopback(uint32(port))
 	for _, c := range config.StaticResources.Clusters {
@@ -275,7 +286,9 @@ func startSidecar(t *testing.T, ca authority, objects string, app net.Addr) *run
 			}}}
 		}
 	}
-	sidecar := &runningSidecar{address: fmt.Sprintf("127.0.0.1:%d", port), out: &output{}}
+	sidecar := &runningSidecar{
+		address: fmt.Sprintf("127.0.0.1:%d", port), admin: fmt.Sprintf("http://127.0.0.1:%d", admin), out: &output{},
+	}
 	startStatic(t, config, sidecar)
 	return sidecar
 }

@@ -163,6 +163,11 @@ func proxyContainer(o Options, s settings, table probe.Table) (corev1.Container,
 		},
 		SecurityContext: security(intercept.UID),
 	}
+	for _, name := range [][2]string{{"--workload=", s.workload}, {"--revision=", s.revision}} {
+		if name[1] != "" {
+			c.Args = append(c.Args, name[0]+name[1])
+		}
+	}
 	return c, setProbes(&c, table)
 }
 

@@ -15,6 +15,8 @@ import (
 type settings struct {
 	excluded  intercept.Exclusions
 	resources corev1.ResourceRequirements
+	// workload and revision are how metrics and spans name the pod; empty for none.
+	workload, revision string
 }
 
 // What a sidecar gets without annotations: measured, an idle Envoy with its
@@ -32,6 +34,7 @@ const maxConcurrency = 64
 func readSettings(pod *corev1.Pod) (settings, error) {
 	var s settings
 	var wrong [6]error
+	s.workload, s.revision = workloadOf(pod), revisionOf(pod)
 	a := pod.Annotations
 	s.excluded.InboundPorts, wrong[0] = read(a, v1alpha1.AnnotationExcludeInboundPorts, intercept.ParsePorts)
 	s.excluded.OutboundPorts, wrong[1] = read(a, v1alpha1.AnnotationExcludeOutboundPorts, intercept.ParsePorts)

@@ -15,6 +15,8 @@ type Config struct {
 	TrustDomain string `json:"trustDomain,omitempty"`
 	// IPv6 says that the cluster has IPv6 addresses, so that sidecars listen on them.
 	IPv6 bool `json:"ipv6,omitempty"`
+	// Collector is where sidecars send their spans.
+	Collector Collector `json:"collector,omitzero"`
 	// Services are sorted by namespace, then name.
 	Services []Service `json:"services,omitempty"`
 	// Gateways are sorted by namespace, then name.

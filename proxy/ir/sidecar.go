@@ -13,14 +13,32 @@ type Sidecar struct {
 	// policies and not of what these say, so that a policy that changes changes what a
 	// set does, and not which set a pod belongs to. It is empty for the pods that only
 	// policies of the whole namespace touch.
-	Shape   string  `json:"shape,omitempty"`
-	Inbound Inbound `json:"inbound"`
-	Egress  Egress  `json:"egress,omitzero"`
+	Shape     string    `json:"shape,omitempty"`
+	Inbound   Inbound   `json:"inbound"`
+	Egress    Egress    `json:"egress,omitzero"`
+	Telemetry Telemetry `json:"telemetry,omitzero"`
 }
 
 // Equal says whether two sets of sidecars do the same.
 func (s Sidecar) Equal(o Sidecar) bool {
-	return s.Namespace == o.Namespace && s.Shape == o.Shape && s.Inbound.Equal(o.Inbound) && s.Egress.Equal(o.Egress)
+	return s.Namespace == o.Namespace && s.Shape == o.Shape && s.Inbound.Equal(o.Inbound) && s.Egress.Equal(o.Egress) &&
+		s.Telemetry == o.Telemetry
+}
+
+// Telemetry is what sidecars tell of the requests from and to their pods, beside the
+// statistics that all keep.
+type Telemetry struct {
+	// AccessLog writes a line for each request.
+	AccessLog bool `json:"accessLog,omitempty"`
+	// TracingPercent is the share of requests that spans are made of, 0 to 100, where
+	// nobody has decided before. Without a collector there are none.
+	TracingPercent uint32 `json:"tracingPercent,omitempty"`
+}
+
+// Collector is where spans go, by OTLP over gRPC. The zero value is none.
+type Collector struct {
+	Host string `json:"host"`
+	Port uint32 `json:"port"`
 }
 
 // MTLSMode says which connections a sidecar takes.
@@ -41,15 +59,11 @@ type Inbound struct {
 	MTLS MTLSMode `json:"mtls"`
 	// Access is nil where everybody may ask for everything.
 	Access *Access `json:"access,omitempty"`
-	// AccessLog writes a line for each request.
-	AccessLog bool `json:"accessLog,omitempty"`
-	// TracingPercent is the share of requests that spans are made of, 0 to 100.
-	TracingPercent uint32 `json:"tracingPercent,omitempty"`
 }
 
 // Equal says whether two sidecars treat connections to their pods alike.
 func (i Inbound) Equal(o Inbound) bool {
-	return i.MTLS == o.MTLS && i.AccessLog == o.AccessLog && i.TracingPercent == o.TracingPercent &&
+	return i.MTLS == o.MTLS &&
 		(i.Access == nil) == (o.Access == nil) && (i.Access == nil || i.Access.Equal(*o.Access))
 }
 

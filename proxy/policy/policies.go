@@ -63,9 +63,10 @@ func (p Policies) Service(service ir.ServiceKey) ir.ServicePolicy {
 type Pod struct {
 	// Shape names the policies that are for the pod's Services, in the form "a+b". It
 	// is empty where only policies of the whole namespace can hold.
-	Shape   string
-	Inbound ir.Inbound
-	Egress  ir.Egress
+	Shape     string
+	Inbound   ir.Inbound
+	Egress    ir.Egress
+	Telemetry ir.Telemetry
 	// Overlaps are the settings that do not hold, because an older policy, for another
 	// Service of the pod, has decided.
 	Overlaps []Conflict
@@ -82,9 +83,9 @@ func (p Policies) Pod(namespace string, services []string) Pod {
 		out.Inbound.Access = makeAccess(a)
 	}
 	if t := first(list, func(s *v1alpha1.MeshPolicySpec) *v1alpha1.TelemetryPolicy { return s.Telemetry }); t != nil {
-		out.Inbound.AccessLog = t.AccessLog != nil && *t.AccessLog
+		out.Telemetry.AccessLog = t.AccessLog != nil && *t.AccessLog
 		if t.Tracing != nil {
-			out.Inbound.TracingPercent = uint32(t.Tracing.SamplingPercent)
+			out.Telemetry.TracingPercent = uint32(t.Tracing.SamplingPercent)
 		}
 	}
 	if e := first(list, func(s *v1alpha1.MeshPolicySpec) *v1alpha1.EgressPolicy { return s.Egress }); e != nil {

@@ -184,7 +184,7 @@ func TestPod(t *testing.T) {
 				made("b", 1, strict(v1alpha1.MTLSStrict), "web"),
 			},
 			want: policy.Pod{
-				Shape: "a+b", Inbound: ir.Inbound{MTLS: ir.Strict, AccessLog: true, TracingPercent: 3},
+				Shape: "a+b", Inbound: ir.Inbound{MTLS: ir.Strict}, Telemetry: ir.Telemetry{AccessLog: true, TracingPercent: 3},
 				Overlaps: []policy.Conflict{{
 					Namespace: "shop", Policy: "a", Winner: "b", Field: "mtls", Target: "pods that are behind Services api and web",
 				}},

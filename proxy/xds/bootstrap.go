@@ -52,6 +52,10 @@ const (
 	defaultAdminPort      = 15000
 	defaultMaxConnections = 50_000
 	downstreamMonitor     = "envoy.resource_monitors.global_downstream_max_connections"
+	// How often a connection that nothing is heard of is asked whether it is still one,
+	// and how long the answer may take.
+	keepaliveInterval = 30 * time.Second
+	keepaliveTimeout  = 5 * time.Second
 )
 
 // Bootstrap is what Envoy reads when it starts, as JSON. Equal options give equal
@@ -144,8 +148,8 @@ func makeDynamicResources() *bootstrapv3.Bootstrap_DynamicResources {
 // that vanished, which would otherwise leave the proxy with a dead stream for hours.
 func makeXDSCluster(o BootstrapOptions) (*clusterv3.Cluster, error) {
 	options, err := anypb.New(explicitHTTP2(&corev3.KeepaliveSettings{
-		Interval: durationpb.New(30 * time.Second),
-		Timeout:  durationpb.New(5 * time.Second),
+		Interval: durationpb.New(keepaliveInterval),
+		Timeout:  durationpb.New(keepaliveTimeout),
 	}))
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ const (
 // makeInbound makes the listener for the connections to a pod. It knows neither the
 // pod's ports nor what they speak: a client in the mesh says so in its handshake, and
 // cleartext is told by its first bytes.
-func (m mesh) makeInbound(in ir.Inbound) (*listenerv3.Listener, error) {
+func (m mesh) makeInbound(s ir.Sidecar) (*listenerv3.Listener, error) {
 	listener, err := m.bound(InboundName, inboundPort, corev3.TrafficDirection_INBOUND)
 	if err != nil {
 		return nil, err
@@ -67,12 +67,12 @@ func (m mesh) makeInbound(in ir.Inbound) (*listenerv3.Listener, error) {
 	if listener.AccessLog, err = deniedConnectionLog(); err != nil {
 		return nil, err
 	}
-	for _, door := range m.makeDoors(in.Access) {
-		for _, chain := range inboundChains(in.MTLS) {
+	for _, door := range m.makeDoors(s.Inbound.Access) {
+		for _, chain := range inboundChains(s.Inbound.MTLS) {
 			if chain.codec == nil && !door.lets(chain.alpn != "") {
 				continue
 			}
-			made, err := m.makeInboundChain(chain, in, door)
+			made, err := m.makeInboundChain(chain, s, door)
 			if err != nil {
 				return nil, err
 			}
@@ -122,7 +122,7 @@ func matchRaw(protocols ...string) *listenerv3.FilterChainMatch {
 	return &listenerv3.FilterChainMatch{TransportProtocol: "raw_buffer", ApplicationProtocols: protocols}
 }
 
-func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound, d door) (*listenerv3.FilterChain, error) {
+func (m mesh) makeInboundChain(c inboundChain, s ir.Sidecar, d door) (*listenerv3.FilterChain, error) {
 	chain := &listenerv3.FilterChain{Name: c.name, FilterChainMatch: c.match}
 	if d.port > 0 {
 		chain.Name += fmt.Sprintf("-%d", d.port)
@@ -139,10 +139,10 @@ func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound, d door) (*listener
 		}
 	}
 	if c.codec == nil {
-		chain.Filters, err = makeInboundTCP(in)
+		chain.Filters, err = makeInboundTCP(s.Telemetry)
 		return chain, err
 	}
-	manager, err := m.makeInboundManager(in, c)
+	manager, err := m.makeInboundManager(s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +151,8 @@ func (m mesh) makeInboundChain(c inboundChain, in ir.Inbound, d door) (*listener
 	return chain, err
 }
 
-func makeInboundTCP(in ir.Inbound) ([]*listenerv3.Filter, error) {
-	logs, err := connectionLogs(in)
+func makeInboundTCP(telemetry ir.Telemetry) ([]*listenerv3.Filter, error) {
+	logs, err := connectionLogs(telemetry)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func makeInboundTCP(in ir.Inbound) ([]*listenerv3.Filter, error) {
 
 // makeInboundManager reads requests to the pod and passes them on. The application
 // learns who asks from x-forwarded-client-cert, and from nobody else.
-func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConnectionManager, error) {
+func (m mesh) makeInboundManager(s ir.Sidecar, c inboundChain) (*hcmv3.HttpConnectionManager, error) {
 	manager, err := makeMeshManager(InboundName)
 	if err != nil {
 		return nil, err
@@ -172,15 +172,21 @@ func (m mesh) makeInboundManager(in ir.Inbound, c inboundChain) (*hcmv3.HttpConn
 		return nil, err
 	}
 	manager.HttpFilters = append(filters, manager.HttpFilters...)
-	if manager.AccessLog, err = requestLogs(in); err != nil {
+	if manager.AccessLog, err = requestLogs(s.Telemetry); err != nil {
 		return nil, err
+	}
+	if m.effective(s.Telemetry).TracingPercent > 0 {
+		// The share is the routes'.
+		if manager.Tracing, err = makeTracing(0); err != nil {
+			return nil, err
+		}
 	}
 	manager.CodecType = *c.codec
 	manager.RouteSpecifier = routesFrom(InboundName)
 	manager.LocalReplyConfig = tellUnsent()
 	// Policies judge paths: what they read must be what the application reads.
 	manager.NormalizePath = wrapperspb.Bool(true)
-	if comparesPaths(in.Access) {
+	if comparesPaths(s.Inbound.Access) {
 		// Some applications take %2F for a slash and others do not. Where it matters who
 		// is right, such a path is refused.
 		manager.PathWithEscapedSlashesAction = hcmv3.HttpConnectionManager_REJECT_REQUEST

@@ -40,6 +40,11 @@ type mesh struct {
 	// dir is where a proxy finds its certificate and whom to trust.
 	dir  string
 	ipv6 bool
+	// collector is where spans go.
+	collector ir.Collector
+	// telemetries are all that sidecars are asked to tell, the zero value first: there
+	// is a set of listeners for each.
+	telemetries []ir.Telemetry
 }
 
 func (m mesh) on() bool { return m.trustDomain != "" }

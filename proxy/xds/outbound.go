@@ -38,17 +38,21 @@ const (
 // makeOutbound makes the listener for the connections from a pod. It passes each on
 // to the listener of the Service that it was for, and those for what the mesh does
 // not know to where they were going.
-func (m mesh) makeOutbound(egress ir.Egress) (*listenerv3.Listener, error) {
+func (m mesh) makeOutbound(s ir.Sidecar) (*listenerv3.Listener, error) {
 	listener, err := m.bound(OutboundName, outboundPort, corev3.TrafficDirection_OUTBOUND)
 	if err != nil {
 		return nil, err
 	}
 	listener.UseOriginalDst = wrapperspb.Bool(true)
 	unknown := PassthroughName
-	if egress.Block {
+	if s.Egress.Block {
 		unknown = BlackholeName
 	}
-	filter, err := makeTCPProxy(OutboundName, unknown)
+	logs, err := outboundConnectionLogs(s.Telemetry)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := makeTCPProxy(OutboundName, unknown, logs...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +95,33 @@ type target struct {
 	tcp string
 	// idle is how long one of those may go without a byte.
 	idle time.Duration
+	// routes are those that requests are sent by, direct the cluster where there are
+	// none.
+	routes, direct string
+	// telemetry is what is told of it, in http already.
+	telemetry ir.Telemetry
+}
+
+// references are the routes that a listener waits for.
+func (t target) references() []string {
+	if t.routes == "" {
+		return nil
+	}
+	return []string{t.routes}
+}
+
+// clusters are those that a listener leads to without routes.
+func (t target) clusters() []string {
+	var out []string
+	for _, name := range []string{t.tcp, t.direct} {
+		if name != "" {
+			out = append(out, name)
+		}
+	}
+	if t.http != nil && t.telemetry.TracingPercent > 0 {
+		out = append(out, CollectorName)
+	}
+	return out
 }
 
 // makeServiceListener makes the listener for one address or two that clients know. It
@@ -115,7 +146,11 @@ func makeServiceListener(name string, addresses []string, port uint32, t target)
 		requests = []*listenerv3.Filter{filter}
 	}
 	if t.tcp != "" {
-		filter, err := makeIdleTCPProxy(OutboundName, t.tcp, t.idle)
+		logs, err := outboundConnectionLogs(t.telemetry)
+		if err != nil {
+			return nil, err
+		}
+		filter, err := makeIdleTCPProxy(OutboundName, t.tcp, t.idle, logs...)
 		if err != nil {
 			return nil, err
 		}
@@ -150,13 +185,31 @@ func inspect(listener *listenerv3.Listener) error {
 
 // makeOutboundManager is what a sidecar does with the requests of its application. As
 // little as possible: the application, and the one that it asks, should not notice.
-func makeOutboundManager(routes string) (*hcmv3.HttpConnectionManager, error) {
-	manager, err := makeMeshManager(OutboundName)
+func makeOutboundManager(routes string, telemetry ir.Telemetry) (*hcmv3.HttpConnectionManager, error) {
+	manager, err := makeObservedManager(telemetry)
 	if err != nil {
 		return nil, err
 	}
 	manager.RouteSpecifier = routesFrom(routes)
 	return manager, nil
+}
+
+// makeObservedManager reads the requests of the pod, and tells of them what is asked
+// for.
+func makeObservedManager(telemetry ir.Telemetry) (*hcmv3.HttpConnectionManager, error) {
+	manager, err := makeMeshManager(OutboundName)
+	if err != nil {
+		return nil, err
+	}
+	if telemetry.AccessLog {
+		if manager.AccessLog, err = makeLog(outboundRequestLine(), ""); err != nil {
+			return nil, err
+		}
+	}
+	if telemetry.TracingPercent > 0 {
+		manager.Tracing, err = makeTracing(telemetry.TracingPercent)
+	}
+	return manager, err
 }
 
 // makeMeshManager is what both sides of a connection inside the mesh do.

@@ -186,7 +186,9 @@ func contents(w *xds.World) map[string]string {
 func TestPoliciesAreMarshalledAlike(t *testing.T) {
 	c := sidecars()
 	in := &c.Sidecars[0].Inbound
-	in.AccessLog, in.Access = true, &ir.Access{Default: ir.Deny}
+	in.Access = &ir.Access{Default: ir.Deny}
+	c.Collector = ir.Collector{Host: "collector", Port: 4317}
+	c.Sidecars[0].Telemetry = ir.Telemetry{AccessLog: true, TracingPercent: 7}
 	for port := range uint32(8) {
 		in.Access.Allow = append(in.Access.Allow, ir.AccessRule{
 			From: []ir.AccessSource{{Namespace: "web", ServiceAccounts: []string{"a", "b"}}}, Ports: []uint32{8000 + port},

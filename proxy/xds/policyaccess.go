@@ -32,8 +32,12 @@ func inboundHTTPFilters() ([]*hcmv3.HttpFilter, error) {
 }
 
 // makeInboundRoutes leads all requests to the pod's applications, by the rules.
-func (m mesh) makeInboundRoutes(in ir.Inbound) (*Resource, error) {
+func (m mesh) makeInboundRoutes(s ir.Sidecar) (*Resource, error) {
+	in := s.Inbound
 	routes := routesTo(InboundName).RouteConfig
+	if percent := m.effective(s.Telemetry).TracingPercent; percent > 0 {
+		routes.VirtualHosts[0].Routes[0].Tracing = makeRouteTracing(percent)
+	}
 	if restricts(in.Access) {
 		rules, err := pack(&httprbacv3.RBACPerRoute{Rbac: &httprbacv3.RBAC{Rules: m.makeRules(in.Access.Allow)}})
 		if err != nil {

@@ -12,8 +12,7 @@ import (
 
 // The members of a line of the access log, with Envoy's words for their values. The
 // query of a request is left out: people put secrets there.
-func requestLine() map[string]string {
-	line := connectionLine()
+func requestLine(line map[string]string) map[string]string {
 	line["method"] = "%REQ(:METHOD)%"
 	line["path"] = "%PATH(NQ:ORIG_OR_PATH)%"
 	line["authority"] = "%REQ(:AUTHORITY)%"
@@ -29,17 +28,41 @@ func requestLine() map[string]string {
 func connectionLine() map[string]string {
 	return map[string]string{
 		"time":           "%START_TIME%",
-		"direction":      "inbound",
 		"flags":          "%RESPONSE_FLAGS%",
 		"details":        "%CONNECTION_TERMINATION_DETAILS%",
 		"duration_ms":    "%DURATION%",
 		"bytes_received": "%BYTES_RECEIVED%",
 		"bytes_sent":     "%BYTES_SENT%",
-		"peer":           "%DOWNSTREAM_PEER_URI_SAN%",
 		"source":         "%DOWNSTREAM_REMOTE_ADDRESS%",
-		"tls":            "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
 		"destination":    "%DOWNSTREAM_LOCAL_ADDRESS%",
 	}
+}
+
+// inboundLine is about a connection to the pod: the peer is who connects.
+func inboundLine() map[string]string {
+	line := connectionLine()
+	line["direction"] = "inbound"
+	line["peer"] = "%DOWNSTREAM_PEER_URI_SAN%"
+	line["tls"] = "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%"
+	return line
+}
+
+// outboundLine is about a connection of the pod: the peer is who answers. The address
+// that the application wanted is the destination, the one that it got the upstream.
+func outboundLine() map[string]string {
+	line := connectionLine()
+	line["direction"] = "outbound"
+	line["peer"] = "%UPSTREAM_PEER_URI_SAN%"
+	line["tls"] = "%UPSTREAM_TRANSPORT_FAILURE_REASON%"
+	line["cluster"] = "%UPSTREAM_CLUSTER%"
+	line["upstream"] = "%UPSTREAM_HOST%"
+	return line
+}
+
+func outboundRequestLine() map[string]string {
+	line := requestLine(outboundLine())
+	line["attempts"] = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+	return line
 }
 
 // What the lines are about that are written although no log was asked for: what was
@@ -50,26 +73,47 @@ const (
 	deniedConnections = `has(connection.transport_failure_reason) && connection.transport_failure_reason.contains('CERTIFICATE')`
 )
 
-// requestLogs writes what a policy asks for to the standard output of the proxy. It does
-// not depend on who is allowed: that comes and goes without a change of the listener.
-func requestLogs(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
-	if in.AccessLog {
-		return makeLog(requestLine(), "")
+// requestLogs counts requests, and writes what a policy asks for to the standard output
+// of the proxy. It does not depend on who is allowed: that comes and goes without a
+// change of the listener.
+func requestLogs(telemetry ir.Telemetry) ([]*accesslogv3.AccessLog, error) {
+	expression := deniedRequests
+	if telemetry.AccessLog {
+		expression = ""
 	}
-	return makeLog(requestLine(), deniedRequests)
+	logs, err := makeLog(requestLine(inboundLine()), expression)
+	if err != nil {
+		return nil, err
+	}
+	meter, err := makeRequestMeter()
+	return append(logs, meter), err
 }
 
 // connectionLogs is requestLogs for connections of which nothing more is known.
-func connectionLogs(in ir.Inbound) ([]*accesslogv3.AccessLog, error) {
-	if !in.AccessLog {
+func connectionLogs(telemetry ir.Telemetry) ([]*accesslogv3.AccessLog, error) {
+	var logs []*accesslogv3.AccessLog
+	if telemetry.AccessLog {
+		var err error
+		if logs, err = makeLog(inboundLine(), ""); err != nil {
+			return nil, err
+		}
+	}
+	meter, err := makeConnectionMeter()
+	return append(logs, meter), err
+}
+
+// outboundConnectionLogs is about connections of the pod in which no requests can be
+// told apart.
+func outboundConnectionLogs(telemetry ir.Telemetry) ([]*accesslogv3.AccessLog, error) {
+	if !telemetry.AccessLog {
 		return nil, nil
 	}
-	return makeLog(connectionLine(), "")
+	return makeLog(outboundLine(), "")
 }
 
 // deniedConnectionLog is for those that end before there is anything to do with them.
 func deniedConnectionLog() ([]*accesslogv3.AccessLog, error) {
-	logs, err := makeLog(connectionLine(), deniedConnections)
+	logs, err := makeLog(inboundLine(), deniedConnections)
 	if err != nil {
 		return nil, err
 	}

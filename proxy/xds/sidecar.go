@@ -22,8 +22,8 @@ type sidecarPort struct {
 	// where the Service is not headless.
 	direct *Resource
 	// listeners are that of the Service's own addresses, or those of the pods of a
-	// headless one, by name.
-	listeners map[string]*listenerAt
+	// headless one, by name, for each of mesh.telemetries.
+	listeners map[ir.Telemetry]map[string]*listenerAt
 }
 
 // listenerAt is a listener with the addresses that it is for.
@@ -43,30 +43,43 @@ func (k portMaker) makeSidecarPort(routes string) (sidecarPort, error) {
 	if err := k.makeBytes(&made); err != nil {
 		return made, err
 	}
-	if k.sameKind() {
-		made.listeners = k.was.sidecar.listeners
-		return made, nil
-	}
-	var to target
-	var references, clusters []string
-	if k.next.Protocol.HTTP() {
-		manager, err := makeOutboundManager(routes)
-		if err != nil {
-			return made, err
-		}
-		to.http, references = manager, []string{routes}
-	}
-	if made.tcp != nil {
-		to.tcp, to.idle, clusters = made.tcp.Name, idleOf(k.service.Policy), []string{made.tcp.Name}
-	}
 	name := OutboundListenerName(k.service.ServiceKey, k.next.Number)
-	listener, err := newOutbound(name, k.service.ClusterIPs, k.next.Number, to)
-	if err != nil {
-		return made, err
+	made.listeners = map[ir.Telemetry]map[string]*listenerAt{}
+	for _, telemetry := range k.mesh.telemetries {
+		listener := k.previousListener(telemetry, name)
+		if listener == nil {
+			var err error
+			if listener, err = k.makeOwnListener(name, routes, made.tcp, telemetry); err != nil {
+				return made, err
+			}
+		}
+		made.listeners[telemetry] = map[string]*listenerAt{name: listener}
 	}
-	listener.resource.References, listener.resource.Clusters = references, clusters
-	made.listeners = map[string]*listenerAt{name: listener}
 	return made, nil
+}
+
+// previousListener is a listener that was made before and is still right, or nil.
+func (k portMaker) previousListener(telemetry ir.Telemetry, name string) *listenerAt {
+	if !k.sameKind() {
+		return nil
+	}
+	return k.was.sidecar.listeners[telemetry][name]
+}
+
+// makeOwnListener makes the listener for the Service's own addresses.
+func (k portMaker) makeOwnListener(name, routes string, tcp *Resource, telemetry ir.Telemetry) (*listenerAt, error) {
+	to := target{telemetry: telemetry}
+	if k.next.Protocol.HTTP() {
+		manager, err := makeOutboundManager(routes, telemetry)
+		if err != nil {
+			return nil, err
+		}
+		to.http, to.routes = manager, routes
+	}
+	if tcp != nil {
+		to.tcp, to.idle = tcp.Name, idleOf(k.service.Policy)
+	}
+	return newOutbound(name, k.service.ClusterIPs, k.next.Number, to)
 }
 
 // makeBytes makes the cluster for connections that are only bytes.
@@ -108,9 +121,6 @@ func (k portMaker) makeDirect() (sidecarPort, error) {
 	var made sidecarPort
 	if k.sameKind() {
 		made.direct = k.was.sidecar.direct
-		if slices.Equal(k.wasIR.Pods, k.next.Pods) {
-			return k.was.sidecar, nil
-		}
 	} else {
 		cluster, err := k.mesh.makeDirectCluster(name, k.service, k.next.Protocol)
 		if err != nil {
@@ -120,42 +130,47 @@ func (k portMaker) makeDirect() (sidecarPort, error) {
 			return made, err
 		}
 	}
-	made.listeners = map[string]*listenerAt{}
+	made.listeners = map[ir.Telemetry]map[string]*listenerAt{}
+	for _, telemetry := range k.mesh.telemetries {
+		var err error
+		if made.listeners[telemetry], err = k.makeDirectListeners(name, telemetry); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// makeDirectListeners makes the listeners for the pods that have a sidecar.
+func (k portMaker) makeDirectListeners(cluster string, telemetry ir.Telemetry) (map[string]*listenerAt, error) {
+	made := map[string]*listenerAt{}
 	for _, pod := range k.next.Pods {
 		if !pod.Meshed {
 			continue
 		}
-		listener := DirectListenerName(k.service.ServiceKey, k.next.Number, pod)
-		if k.sameKind() && k.was.sidecar.listeners[listener] != nil {
-			made.listeners[listener] = k.was.sidecar.listeners[listener]
+		name := DirectListenerName(k.service.ServiceKey, k.next.Number, pod)
+		if made[name] = k.previousListener(telemetry, name); made[name] != nil {
 			continue
 		}
-		at, err := k.makeDirectListener(listener, name, pod)
-		if err != nil {
-			return made, err
+		var err error
+		if made[name], err = k.makeDirectListener(name, cluster, pod, telemetry); err != nil {
+			return nil, err
 		}
-		made.listeners[listener] = at
 	}
 	return made, nil
 }
 
 // makeDirectListener makes the listener for one pod of a headless Service.
-func (k portMaker) makeDirectListener(name, cluster string, pod ir.Endpoint) (*listenerAt, error) {
-	to := target{tcp: cluster, idle: idleOf(k.service.Policy)}
+func (k portMaker) makeDirectListener(name, cluster string, pod ir.Endpoint, telemetry ir.Telemetry) (*listenerAt, error) {
+	to := target{tcp: cluster, idle: idleOf(k.service.Policy), telemetry: telemetry}
 	if declaredHTTP(k.next.Protocol) {
-		manager, err := makeMeshManager(OutboundName)
+		manager, err := makeObservedManager(telemetry)
 		if err != nil {
 			return nil, err
 		}
 		manager.RouteSpecifier = routesTo(cluster)
-		to = target{http: manager}
+		to.http, to.tcp, to.direct = manager, "", cluster
 	}
-	at, err := newOutbound(name, []string{pod.IP}, pod.Port, to)
-	if err != nil {
-		return nil, err
-	}
-	at.resource.Clusters = []string{cluster}
-	return at, nil
+	return newOutbound(name, []string{pod.IP}, pod.Port, to)
 }
 
 // declaredHTTP says whether all connections are requests, so that one kind of cluster
@@ -192,6 +207,7 @@ func newOutbound(name string, addresses []string, port uint32, to target) (*list
 	if err != nil {
 		return nil, err
 	}
+	resource.References, resource.Clusters = to.references(), to.clusters()
 	at := &listenerAt{resource: resource}
 	for _, address := range addresses {
 		at.addresses = append(at.addresses, fmt.Sprintf("%s %d", address, port))
@@ -211,7 +227,10 @@ func newDirect(cluster *clusterv3.Cluster) (*Resource, error) {
 
 // sidecarKey is what a snapshot of sidecars depends on, beside the Services: versions
 // of the listeners that are redirected to, and the namespaces that are seen.
-type sidecarKey struct{ inbound, routes, outbound, namespaces string }
+type sidecarKey struct {
+	inbound, routes, outbound, namespaces string
+	telemetry                             ir.Telemetry
+}
 
 // addSidecars makes the views of sidecars. Those that are the same share a snapshot.
 func (w *World) addSidecars(previous *World, sidecars []ir.Sidecar, changed bool) {
@@ -228,7 +247,7 @@ func (w *World) addSidecars(previous *World, sidecars []ir.Sidecar, changed bool
 		}
 		if w.sidecars[key] == nil {
 			if w.sidecars[key] = previous.sidecars[key]; changed || w.sidecars[key] == nil {
-				w.sidecars[key] = w.forSidecars(own, s.Egress, previous.sidecars[key])
+				w.sidecars[key] = w.forSidecars(own, s, previous.sidecars[key])
 			}
 		}
 		w.Snapshots[view] = w.sidecars[key]
@@ -246,16 +265,24 @@ func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
 	if err != nil {
 		return nil, sidecarKey{}, err
 	}
-	for _, cluster := range []*clusterv3.Cluster{inbound, passthrough, makeBlackhole()} {
+	clusters := []*clusterv3.Cluster{inbound, passthrough, makeBlackhole()}
+	if telemetry := m.effective(s.Telemetry); telemetry.TracingPercent > 0 {
+		collector, err := m.makeCollector()
+		if err != nil {
+			return nil, sidecarKey{}, err
+		}
+		clusters = append(clusters, collector)
+	}
+	for _, cluster := range clusters {
 		if own.Clusters[cluster.GetName()], err = newDirect(cluster); err != nil {
 			return nil, sidecarKey{}, err
 		}
 	}
-	in, err := m.makeInbound(s.Inbound)
+	in, err := m.makeInbound(s)
 	if err != nil {
 		return nil, sidecarKey{}, err
 	}
-	out, err := m.makeOutbound(s.Egress)
+	out, err := m.makeOutbound(s)
 	if err != nil {
 		return nil, sidecarKey{}, err
 	}
@@ -268,7 +295,7 @@ func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
 		own.Listeners[made.Name] = made
 	}
 	own.Listeners[InboundName].References = []string{InboundName}
-	if own.Routes[InboundName], err = m.makeInboundRoutes(s.Inbound); err != nil {
+	if own.Routes[InboundName], err = m.makeInboundRoutes(s); err != nil {
 		return nil, sidecarKey{}, err
 	}
 	return own, sidecarKey{
@@ -276,13 +303,14 @@ func (m mesh) makeOwn(s ir.Sidecar) (*Snapshot, sidecarKey, error) {
 		routes:     own.Routes[InboundName].Version,
 		outbound:   own.Listeners[OutboundName].Version,
 		namespaces: fmt.Sprint(s.Egress.Namespaces == nil, strings.Join(s.Egress.Namespaces, ",")),
+		telemetry:  m.effective(s.Telemetry),
 	}, nil
 }
 
 // forSidecars adds the Services that are seen. Of two listeners for one address, which
 // a proxy would refuse, the first by the name of its Service is taken: two headless
 // Services often select the same pods.
-func (w *World) forSidecars(own *Snapshot, egress ir.Egress, previous *Snapshot) *Snapshot {
+func (w *World) forSidecars(own *Snapshot, sidecar ir.Sidecar, previous *Snapshot) *Snapshot {
 	if previous != nil {
 		for _, kind := range []string{ClusterType, ListenerType, RouteType} {
 			for name, r := range own.Of(kind) {
@@ -294,11 +322,11 @@ func (w *World) forSidecars(own *Snapshot, egress ir.Egress, previous *Snapshot)
 	}
 	taken := map[string]bool{}
 	for _, key := range slices.SortedFunc(maps.Keys(w.services), compareKeys) {
-		if !egress.Sees(key.Namespace) {
+		if !sidecar.Egress.Sees(key.Namespace) {
 			continue
 		}
 		for _, p := range w.services[key].ports {
-			p.addTo(own, taken)
+			p.addTo(own, taken, w.mesh.effective(sidecar.Telemetry))
 		}
 	}
 	if previous != nil && previous.equal(own) {
@@ -316,9 +344,10 @@ func compareKeys(a, b ir.ServiceKey) int {
 
 // addTo adds the listeners of a port whose addresses are not taken, and all that these
 // lead to.
-func (p port) addTo(s *Snapshot, taken map[string]bool) {
-	for _, name := range slices.Sorted(maps.Keys(p.sidecar.listeners)) {
-		listener := p.sidecar.listeners[name]
+func (p port) addTo(s *Snapshot, taken map[string]bool, telemetry ir.Telemetry) {
+	listeners := p.sidecar.listeners[telemetry]
+	for _, name := range slices.Sorted(maps.Keys(listeners)) {
+		listener := listeners[name]
 		if slices.ContainsFunc(listener.addresses, func(a string) bool { return taken[a] }) {
 			continue
 		}
@@ -327,6 +356,9 @@ func (p port) addTo(s *Snapshot, taken map[string]bool) {
 		}
 		s.Listeners[name] = listener.resource
 		for _, cluster := range listener.resource.Clusters {
+			if cluster == CollectorName {
+				continue // All sidecars with this telemetry have it.
+			}
 			if p.sidecar.direct != nil {
 				s.Clusters[cluster] = p.sidecar.direct
 				continue

@@ -120,6 +120,67 @@ func TestSidecarsTakeOver(t *testing.T) {
 	}
 }
 
+// TestTelemetryTakesOver changes what one namespace's sidecars tell. A listener that
+// changes ends connections.
+func TestTelemetryTakesOver(t *testing.T) {
+	const web, sql = "listeners out|shop/web|80", "listeners out|db/sql|5432|10.0.1.1:5432"
+	traced := ir.Telemetry{TracingPercent: 5}
+	cases := map[string]struct {
+		reason     string
+		collector  ir.Collector
+		from, to   ir.Telemetry
+		want       []string
+		collecting bool
+	}{
+		"Log": {
+			reason: "every connection may be logged, in both directions",
+			to:     ir.Telemetry{AccessLog: true}, want: []string{"listeners inbound", web, sql, "listeners outbound"},
+		},
+		"Tracing": {
+			reason:    "requests have spans, and connections in which none are told apart have not",
+			collector: ir.Collector{Host: "c", Port: 1}, to: traced, collecting: true,
+			want: []string{"clusters collector", "listeners inbound", web, "routes inbound"},
+		},
+		"Share": {
+			reason:    "requests to the pod are sampled by routes",
+			collector: ir.Collector{Host: "c", Port: 1}, from: traced, to: ir.Telemetry{TracingPercent: 6}, collecting: true,
+			want: []string{web, "routes inbound"},
+		},
+		"Off": {
+			collector: ir.Collector{Host: "c", Port: 1}, from: traced,
+			want: []string{"clusters collector", "listeners inbound", web, "routes inbound"},
+		},
+		"NoCollector": {reason: "nobody takes spans", to: traced},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			first, next := meshed(), meshed()
+			first.Collector, next.Collector = tc.collector, tc.collector
+			first.Sidecars[1].Telemetry, next.Sidecars[1].Telemetry = tc.from, tc.to
+			before := xds.Translate(nil, first)
+			after := xds.Translate(before, next)
+			slices.Sort(tc.want)
+			if diff := cmp.Diff(tc.want, others(before.Snapshots[shopView], after.Snapshots[shopView])); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+			if diff := others(before.Snapshots[dbView], after.Snapshots[dbView]); diff != nil {
+				t.Errorf("the sidecars of a namespace that nobody asked get others: %v", diff)
+			}
+			if _, has := after.Snapshots[shopView].Clusters[xds.CollectorName]; has != tc.collecting {
+				t.Errorf("there is a collector: %v", has)
+			}
+			if problems := xds.Check(after.Snapshots[shopView]); len(problems)+len(after.Problems) > 0 {
+				t.Errorf("problems: %v %v", problems, after.Problems)
+			}
+			for key, version := range contents(xds.Translate(nil, next)) {
+				if got := contents(after)[key]; got != version {
+					t.Errorf("%s depends on what was before", key)
+				}
+			}
+		})
+	}
+}
+
 // others are the resources whose versions differ between two snapshots.
 func others(before, after *xds.Snapshot) []string {
 	var names []string

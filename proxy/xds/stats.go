@@ -23,12 +23,13 @@ func makeStatsConfig() *metricsv3.StatsConfig {
 	return &metricsv3.StatsConfig{
 		UseAllDefaultTags: wrapperspb.Bool(false),
 		StatsTags: []*metricsv3.TagSpecifier{
-			tag("namespace", `^cluster\.(out\|([^/|.]+)/)`),
-			tag("service", `^cluster\.out\|[^/|.]+/(([^|.]+)\|)`),
-			tag("port", `^cluster\.out\|[^|.]+\|(([0-9]+)\|)`),
+			tag("namespace", `^cluster\.((?:out|direct)\|([^/|.]+)/)`),
+			tag("service", `^cluster\.(?:out|direct)\|[^/|.]+/(([^|.]+)\|)`),
+			tag("port", `^cluster\.(?:out|direct)\|[^|.]+\|(([0-9]+)[|.])`),
 			tag("revision", `^cluster\.out\|[^|.]+\|[0-9]+\|(([^|.]+)\.)`),
 			tag("envoy.cluster_name", `^cluster\.(([^|.]+)\.)`), // Only clusters with a plain name, such as xds.
-			{TagName: "envoy.response_code_class"},
+			{TagName: classTag},
+			{TagName: "envoy.tcp_prefix"},
 			{TagName: "envoy.http_conn_manager_prefix"},
 			{TagName: "envoy.rds_route_config"},
 			{TagName: "envoy.listener_address"},
@@ -39,7 +40,9 @@ func makeStatsConfig() *metricsv3.StatsConfig {
 			},
 		},
 		HistogramBucketSettings: []*metricsv3.HistogramBucketSettings{{
-			Match: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: "upstream_rq_time"}},
+			Match: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{
+				Regex: `.*(upstream_rq_time|inbound\.request_milliseconds)`,
+			}}},
 			// Milliseconds.
 			Buckets: []float64{1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000},
 		}},
@@ -53,16 +56,26 @@ func tag(name, regex string) *metricsv3.TagSpecifier {
 }
 
 func keptStats() []*matcherv3.StringMatcher {
-	const clusters = `^cluster\.out\|[^.]+\.(` +
-		`(retry\.)?upstream_rq_[1-5]xx|` +
-		`upstream_rq_(total|time|retry|retry_success|timeout|active|pending_failure_eject)|` +
-		`upstream_cx_(total|connect_fail|active)|` +
-		`membership_(healthy|total))$`
-	kept := []*matcherv3.StringMatcher{{
-		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: clusters}},
-	}}
+	const (
+		clusters = `^cluster\.(?:out|direct)\|[^.]+\.(` +
+			`(retry\.)?upstream_rq_[1-5]xx|` +
+			`upstream_rq_(total|time|retry|retry_success|timeout|active|pending_failure_eject)|` +
+			`upstream_cx_(total|connect_fail|active|rx_bytes_total|tx_bytes_total)|` +
+			`membership_(healthy|total))$`
+		// Whatever goes to the application, and to what the mesh does not know. Requests are
+		// left out: who adds up all of a pod's would have them twice.
+		whole = `^cluster\.(inbound|passthrough|blackhole|collector)\.` +
+			`upstream_cx_(total|connect_fail|active|none_healthy|rx_bytes_total|tx_bytes_total)$`
+		bytes = `^tcp\.(inbound|outbound)\.downstream_cx_(total|rx_bytes_total|tx_bytes_total)$`
+	)
+	var kept []*matcherv3.StringMatcher
+	for _, regex := range []string{clusters, whole, bytes} {
+		kept = append(kept, &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
+		})
+	}
 	for _, prefix := range []string{
-		"cluster.xds.", "cluster_manager.", "control_plane.", "http.", "listener", "server.", "sds.",
+		"cluster.xds.", "cluster_manager.", "control_plane.", "http.", "inbound.", "listener", "server.", "sds.", "tracing.",
 	} {
 		kept = append(kept, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}})
 	}

@@ -41,12 +41,14 @@ func Translate(previous *World, next ir.Config) *World { return Options{}.Transl
 // costs one resource; nil is the world before the first one. Nothing that was made
 // before is changed.
 func (o Options) Translate(previous *World, next ir.Config) *World {
-	m := mesh{trustDomain: next.TrustDomain, dir: o.TLSDir, ipv6: next.IPv6}
+	m := mesh{trustDomain: next.TrustDomain, dir: o.TLSDir, ipv6: next.IPv6, collector: next.Collector}
+	m.telemetries = m.collectTelemetries(next.Sidecars)
 	if m.dir == "" {
 		m.dir = TLSDir
 	}
-	if previous == nil || previous.mesh.trustDomain != m.trustDomain || previous.mesh.dir != m.dir {
-		// Whom to trust is part of every cluster.
+	if previous == nil || previous.mesh.trustDomain != m.trustDomain || previous.mesh.dir != m.dir || previous.mesh.collector != m.collector {
+		// Whom to trust is part of every cluster, and whether there is a collector of many
+		// listeners.
 		previous = &World{mesh: m}
 	}
 	world := &World{
@@ -80,10 +82,12 @@ func (o Options) Translate(previous *World, next ir.Config) *World {
 // addServices makes the resources of all Services and says whether anything is
 // different from the previous world.
 func (w *World) addServices(previous *World, services []ir.Service) bool {
-	changed := len(services) != len(previous.services)
+	// Who is asked to tell something that nobody told before needs listeners that do.
+	sameMesh := slices.Equal(previous.mesh.telemetries, w.mesh.telemetries)
+	changed := len(services) != len(previous.services) || !sameMesh
 	for _, s := range services {
 		was := previous.services[s.ServiceKey]
-		if was != nil && was.ir.Equal(s) {
+		if was != nil && was.ir.Equal(s) && sameMesh {
 			w.services[s.ServiceKey] = was
 			continue
 		}

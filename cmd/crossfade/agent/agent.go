@@ -108,7 +108,7 @@ func (a *agent) prepare(ctx context.Context) error {
 	if err := serve(forever, a.options.ReadyAddr, handlers); err != nil {
 		return fmt.Errorf("serve /ready: %w", err)
 	}
-	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": stats(a.admin, a.usage)}); err != nil {
+	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": stats(a.admin, a.options.labels(), a.usage)}); err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
 	return nil
@@ -154,7 +154,7 @@ func (a *agent) start() error {
 	if err := os.Remove(a.options.adminSocket()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove socket of an earlier Envoy: %w", err)
 	}
-	envoy, err := start(a.options.Envoy, a.options.arguments())
+	envoy, err := start(a.options.Envoy, a.options.arguments(), a.options.environment()...)
 	if err != nil {
 		return err
 	}

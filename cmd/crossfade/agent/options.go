@@ -20,6 +20,9 @@ type Options struct {
 	XDS     string // host:port of the controller
 	Cluster string // which view of the mesh Envoy asks for: gateway/<namespace>/<name> or sidecar/<namespace>
 	Node    string // who this proxy is: <namespace>/<pod>
+	// Workload is what the pod belongs to, a Deployment's name mostly, and Revision its
+	// pod-template-hash; both are for metrics and spans, and may be empty.
+	Workload, Revision string
 	// Certificates is the host:port where the certificate is asked for, TokenDir the
 	// folder with what it is asked with, TLSDir the one that it is written to.
 	Certificates, TokenDir, TLSDir string
@@ -54,6 +57,8 @@ func Parse(args []string, out io.Writer) (Options, error) {
 	f.StringVar(&o.TokenDir, "token-dir", "/var/run/crossfade/token", "folder with token and root.pem, projected by the kubelet")
 	f.StringVar(&o.TLSDir, "tls-dir", xds.TLSDir, "folder in memory for key, certificate and roots")
 	f.StringVar(&o.Node, "node", "", "name of this proxy, NAMESPACE/POD")
+	f.StringVar(&o.Workload, "workload", "", "what this pod belongs to, as metrics and spans name it")
+	f.StringVar(&o.Revision, "revision", "", "pod-template-hash of this pod, as metrics name it")
 	f.StringVar(&o.Envoy, "envoy", "/usr/local/bin/envoy", "Envoy's program")
 	f.StringVar(&o.Dir, "dir", "/tmp", "folder that can be written to, for the bootstrap and the admin socket")
 	f.StringVar(&o.ReadyAddr, "ready-address", ":15021", "address that serves /ready")
@@ -88,6 +93,7 @@ func (o Options) validate() error {
 	if o.Node == "" || strings.HasPrefix(o.Node, "/") || strings.HasSuffix(o.Node, "/") {
 		wrong = append(wrong, fmt.Errorf("-node %q: write NAMESPACE/POD", o.Node))
 	}
+	wrong = append(wrong, checkName("-workload", o.Workload), checkName("-revision", o.Revision))
 	if o.Concurrency < 1 {
 		wrong = append(wrong, fmt.Errorf("-concurrency %d: use 1 or more", o.Concurrency))
 	}
@@ -110,6 +116,40 @@ func (o Options) asking() time.Duration {
 		return 0
 	}
 	return o.DrainTime
+}
+
+// checkName refuses what is no name of Kubernetes' and would end a label's value, or a
+// variable's.
+func checkName(flag, name string) error {
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") != "" {
+		return fmt.Errorf("%s %q: use letters, digits, dashes and dots", flag, name)
+	}
+	return nil
+}
+
+// namespace is the pod's.
+func (o Options) namespace() string {
+	namespace, _, _ := strings.Cut(o.Node, "/")
+	return namespace
+}
+
+func (o Options) labels() labels {
+	return labels{workload: o.Workload, namespace: o.namespace(), revision: o.Revision}
+}
+
+// environment tells Envoy how spans name this pod, as OpenTelemetry has it. A pod
+// without a workload is known by its own name.
+func (o Options) environment() []string {
+	_, pod, _ := strings.Cut(o.Node, "/")
+	service := o.Workload
+	if service == "" {
+		service = pod
+	}
+	attributes := []string{"service.name=" + service, "k8s.namespace.name=" + o.namespace(), "k8s.pod.name=" + pod}
+	if o.Revision != "" {
+		attributes = append(attributes, "service.version="+o.Revision)
+	}
+	return []string{"OTEL_RESOURCE_ATTRIBUTES=" + strings.Join(attributes, ",")}
 }
 
 func isCluster(parts []string) bool {

@@ -33,6 +33,10 @@ func TestParse(t *testing.T) {
 		"NoDrain":           {reason: "What is asked to close needs a moment.", args: good("--drain-at-once", "--drain=0s"), want: "use 1s or more"},
 		"DrainTooShort":     {reason: "Envoy must be done with asking before its time is over.", args: good("--drain-time=20s", "--drain=20s"), want: "use 21s or more"},
 		"NegativeTime":      {reason: "There is no such wait.", args: good("--settle=-1s"), want: "cannot be negative"},
+		"Workload":          {reason: "It is a name.", args: good("--workload=front.end-2", "--revision=x5d")},
+		"QuotedWorkload":    {reason: "It would end the label in which it is.", args: good(`--workload=a"b`), want: "-workload"},
+		"TwoWorkloads":      {reason: "It would be an attribute of its own.", args: good(`--workload=a,b=c`), want: "-workload"},
+		"Revision":          {reason: "So would this.", args: good(`--revision="`), want: "-revision"},
 		"Argument":          {reason: "A flag without dashes would be ignored silently.", args: good("xds=controller:1"), want: "flags only"},
 		"TwoMistakesAtOnce": {reason: "All mistakes are told at once.", args: good("--xds=c", "--node="), want: "write NAMESPACE/POD"},
 	}
@@ -76,6 +80,27 @@ func TestArguments(t *testing.T) {
 		if diff := cmp.Diff(want, o.arguments()); diff != "" {
 			t.Errorf("arguments(): -want, +got:\n%s", diff)
 		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	cases := map[string]struct {
+		args []string
+		want string
+	}{
+		"Told":   {args: []string{"--workload=web", "--revision=x5d"}, want: "service.name=web,k8s.namespace.name=a,k8s.pod.name=pod,service.version=x5d"},
+		"Untold": {want: "service.name=pod,k8s.namespace.name=a,k8s.pod.name=pod"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			o, err := Parse(good(tc.args...), io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"OTEL_RESOURCE_ATTRIBUTES=" + tc.want}, o.environment()); diff != "" {
+				t.Errorf("environment(): -want, +got:\n%s", diff)
+			}
+		})
 	}
 }
 

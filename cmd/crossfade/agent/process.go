@@ -31,9 +31,11 @@ func (e ending) String() string {
 	return fmt.Sprintf("exit status %d", e.status.ExitStatus())
 }
 
-// start starts a program with the agent's own outputs.
-func start(program string, args []string) (process, error) {
+// start starts a program with the agent's own outputs, and more variables than its
+// own.
+func start(program string, args []string, more ...string) (process, error) {
 	c := exec.Command(program, args...)
+	c.Env = append(os.Environ(), more...)
 	// Logs go to one place; what the agent prints to stdout is for people.
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -56,7 +55,7 @@ func readiness(own func() string, state func(context.Context) (string, error)) h
 // stats hands Envoy's metrics on. A listener of Envoy's own would be drained
 // with the others just when the numbers of the last requests are due, and its
 // connections would count as clients'. What the proxy itself uses follows.
-func stats(a admin, u *usage) http.Handler {
+func stats(a admin, own labels, u *usage) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := "/stats/prometheus"
 		if r.URL.RawQuery != "" {
@@ -72,7 +71,7 @@ func stats(a admin, u *usage) http.Handler {
 		w.WriteHeader(response.StatusCode)
 		// The status is sent: an error now can only cut the answer short, which
 		// the scraper sees by itself.
-		_, _ = io.Copy(w, response.Body)
+		_ = own.rewrite(w, response.Body)
 		if response.StatusCode == http.StatusOK {
 			_ = u.write(w)
 		}

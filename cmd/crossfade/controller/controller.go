@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/crossfade-dev/crossfade/controllers"
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/server"
 )
 
@@ -45,12 +47,13 @@ type settings struct {
 	workers                int
 	identity               identitySettings
 	injection              injectionSettings
+	collector              ir.Collector
 }
 
 // parse reads the flags.
 func parse(args []string) (settings, error) {
 	var s settings
-	var gateway string
+	var gateway, collector string
 	f := flag.NewFlagSet("crossfade controller", flag.ContinueOnError)
 	f.StringVar(&s.prometheus.URL, "prometheus-url", "", "where checks are measured, such as http://prometheus.monitoring:9090; empty: no check ever has a verdict")
 	f.StringVar(&s.prometheus.CAFile, "prometheus-ca-file", "", "certificates that Prometheus' own must chain up to (PEM)")
@@ -65,8 +68,10 @@ func parse(args []string) (settings, error) {
 	f.DurationVar(&s.maxConnectionAge, "max-connection-age", 30*time.Minute, "after about this time a proxy's stream is ended, so that streams spread over replicas")
 	s.identity.flags(f)
 	s.injection.flags(f)
+	f.StringVar(&collector, "otlp-collector", "", "where sidecars send spans by OTLP over gRPC, HOST:PORT; empty: nothing is traced")
 	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
-	if err := f.Parse(args); err != nil {
+	err := f.Parse(args)
+	if err != nil {
 		return s, err
 	}
 	namespace, name, ok := strings.Cut(gateway, "/")
@@ -74,7 +79,22 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("--gateway %q: want <namespace>/<name>", gateway)
 	}
 	s.gateway = types.NamespacedName{Namespace: namespace, Name: name}
-	return s, errors.Join(checkLoopback(s.debug), s.identity.validate(), s.injection.validate())
+	s.collector, err = parseCollector(collector)
+	return s, errors.Join(err, checkLoopback(s.debug), s.identity.validate(), s.injection.validate())
+}
+
+// parseCollector reads what the administrator named; every sidecar with tracing would
+// refuse a cluster without a host or a port.
+func parseCollector(address string) (ir.Collector, error) {
+	if address == "" {
+		return ir.Collector{}, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	number, notNumber := strconv.ParseUint(port, 10, 16)
+	if err != nil || notNumber != nil || host == "" || number == 0 {
+		return ir.Collector{}, fmt.Errorf("--otlp-collector %q: want HOST:PORT, such as collector.monitoring.svc.cluster.local:4317", address)
+	}
+	return ir.Collector{Host: host, Port: uint32(number)}, nil
 }
 
 // checkLoopback refuses to show every proxy's configuration to the network.
@@ -114,6 +134,7 @@ func Run(ctx context.Context, args []string) error {
 	options := proxy.DefaultOptions()
 	options.Gateway = s.gateway
 	options.TrustDomain = s.identity.trustDomain
+	options.Collector = s.collector
 	views := controllers.NewViews(s.gateway)
 	plane := s.identity.options(s.gateway)
 	who, err := controllers.SetupIdentity(mgr, plane)

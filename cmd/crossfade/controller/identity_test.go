@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/crossfade-dev/crossfade/proxy/inject"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
 func TestParseIdentity(t *testing.T) {
@@ -52,5 +53,30 @@ func TestClusterDomain(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", domain, diff)
 		}
+	}
+}
+
+func TestParseCollector(t *testing.T) {
+	cases := map[string]struct {
+		reason, address string
+		want            ir.Collector
+		fails           bool
+	}{
+		"None":     {reason: "nothing is traced"},
+		"Name":     {address: "collector.monitoring.svc.cluster.local:4317", want: ir.Collector{Host: "collector.monitoring.svc.cluster.local", Port: 4317}},
+		"IPv6":     {address: "[fd00::1]:4317", want: ir.Collector{Host: "fd00::1", Port: 4317}},
+		"NoPort":   {address: "collector", fails: true},
+		"ZeroPort": {address: "collector:0", fails: true},
+		"NoHost":   {address: ":4317", fails: true},
+		"URL":      {reason: "other tools take one", address: "http://collector:4317", fails: true},
+		"BadPort":  {address: "collector:70000", fails: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, err := parse([]string{"--otlp-collector=" + tc.address})
+			if (err != nil) != tc.fails || s.collector != tc.want {
+				t.Errorf("%s: got %v, %v", tc.reason, s.collector, err)
+			}
+		})
 	}
 }
