@@ -181,8 +181,8 @@ type Proxies struct {
 	// Effective is the canary's share that is published now, out of
 	// record.total: at most record.weight.
 	Effective int32
-	// Agreed is the canary's share that every expected proxy has confirmed, the
-	// lowest where they differ.
+	// Agreed is the lowest of the canary's shares that connected proxies have
+	// confirmed; 0 while none is connected, whatever they may still route by.
 	Agreed int32
 	// MayRoute are the revisions that any expected proxy may still send requests
 	// to: weight above zero in what it acked or in what is on the wire to it. A

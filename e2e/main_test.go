@@ -3,18 +3,23 @@
 package e2e
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/crossfade-dev/crossfade/e2e/live"
 )
 
 //go:embed testdata/*.yaml
@@ -23,8 +28,8 @@ var manifests embed.FS
 const (
 	system = "crossfade-system"
 	name   = "payments"
-	// margin is what a window of confirmed weight ends earlier than this program sees the next weight written.
-	margin = 300 * time.Millisecond
+	// margin is what a window of confirmed weight ends earlier than the next state may have been written.
+	margin = 200 * time.Millisecond
 	// patience is the longest wait for anything that no clock of the product explains.
 	patience = 90 * time.Second
 )
@@ -53,16 +58,39 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func connect(t *testing.T) client.WithWatch {
+// beating is the pulse that all tests share: each its own would be load.
+func beating(t *testing.T) *live.Pulse {
 	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
+	p, err := startPulse()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.QPS = -1
-	api, err := client.NewWithWatch(config, client.Options{})
+	return p
+}
+
+// startPulse begins at the first call, and ends with the process.
+var startPulse = sync.OnceValues(func() (*live.Pulse, error) {
+	api, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	return live.StartPulse(context.Background(), api, types.NamespacedName{Namespace: "default", Name: "crossfade-e2e"})
+})
+
+func connect(t *testing.T) client.WithWatch {
+	t.Helper()
+	api, err := dial()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return api
+}
+
+func dial() (client.WithWatch, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	return client.NewWithWatch(config, client.Options{})
 }

@@ -46,6 +46,7 @@ type scene struct {
 	api     client.WithWatch
 	rollout *live.Follower[live.Rollout]
 	service *live.Follower[corev1.Service]
+	pulse   *live.Pulse
 	gateway string
 	clients []*load.Run
 }
@@ -85,6 +86,7 @@ func stage(t *testing.T, s setup) *scene {
 	c.service = live.Follow[corev1.Service](ctx, c.api, schema.GroupVersionKind{Version: "v1", Kind: "Service"}, c.key())
 	c.rollout = live.FollowRollout(ctx, c.api, s.Namespace, name)
 	c.gateway = c.gatewayAddress()
+	c.pulse = beating(t)
 	c.reachable()
 	return c
 }

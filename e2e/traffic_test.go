@@ -76,12 +76,12 @@ func (f *traffic) judge(versions map[string]string) load.Counts {
 	if counts.Redone > 0 && !f.redoneIsFine {
 		f.Errorf("%d requests had to be sent again on another connection", counts.Redone)
 	}
-	for _, w := range live.Windows(f.rollout.States(), margin, end) {
+	for _, w := range live.Windows(f.rollout.States(), f.notYet, end) {
 		version, known := versions[w.Canary]
 		if !known || w.From.Before(f.since) {
 			continue
 		}
-		c := load.Count(samples, w.From, w.To)
+		c := load.Count(load.Between(samples, w.From, w.To), time.Time{}, time.Time{})
 		want := float64(w.Weight) / 100
 		f.Logf("step %s weight %d %% for %s: %s got %.1f %% of %d (by chance ± %.1f %%)", w.Step, w.Weight,
 			w.To.Sub(w.From).Round(time.Millisecond), version, 100*c.Share(version), c.Requests, 100*c.Tolerance(want))
@@ -91,6 +91,12 @@ func (f *traffic) judge(versions map[string]string) load.Counts {
 		}
 	}
 	return counts
+}
+
+// notYet is a time at which a state was not written yet, nor what led to it: a weight is on its way to the proxies
+// before this program sees it, and canary pods that are gone leave them a moment before the status says so.
+func (s *scene) notYet(state live.Seen[live.Rollout]) time.Time {
+	return s.pulse.NotBefore(state.Version).Add(-margin)
 }
 
 // keepFailures writes lost requests to the artifacts, as CSV.

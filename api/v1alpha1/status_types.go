@@ -121,7 +121,8 @@ type WeightStatus struct {
 	// effective is what is rendered for the proxies: less than desired while
 	// canary pods are missing.
 	Effective int32 `json:"effective"`
-	// acked is what every proxy has confirmed.
+	// acked is the lowest share that a connected proxy has confirmed, 0 while none has;
+	// every proxy has it when proxies.acked is proxies.expected.
 	Acked int32 `json:"acked"`
 }
 

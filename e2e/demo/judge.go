@@ -48,7 +48,7 @@ func (p *play) table(a act) {
 			c.Versions[a.stable], c.Versions[a.version], share, chance, failed)
 	}
 	for _, window := range a.windows {
-		c, want := load.Count(samples, window.From, window.To), float64(window.Weight)/100
+		c, want := load.Count(load.Between(samples, window.From, window.To), time.Time{}, time.Time{}), float64(window.Weight)/100
 		row(window.Step, fmt.Sprintf("%d %%", window.Weight), window.To.Sub(window.From), c,
 			fmt.Sprintf("%.1f %%", 100*c.Share(a.version)), fmt.Sprintf("± %.1f %%", 100*c.Tolerance(want)))
 		p.expect(c.Within(a.version, want), "%s at weight %d: %s got %.1f %% of %d requests, by chance that is off by at most %.1f %%",

@@ -212,7 +212,7 @@ func (p *play) finish(a *act) {
 			states = append(states, s)
 		}
 	}
-	for _, w := range live.Windows(states, 300*time.Millisecond, a.to) {
+	for _, w := range live.Windows(states, func(s live.Seen[live.Rollout]) time.Time { return s.At.Add(-300 * time.Millisecond) }, a.to) {
 		if w.Canary == a.canary && w.Weight > 0 {
 			a.windows = append(a.windows, w)
 		}

@@ -20,8 +20,10 @@ import (
 
 // Seen is one state of an object.
 type Seen[T any] struct {
-	// At is when it was seen here: a little after it was written.
+	// At is when it was seen here: after it was written, and long after on a busy machine.
 	At time.Time
+	// Version is its resourceVersion; of an object that is Gone that of its deletion, empty when nobody saw that.
+	Version string
 	// Object is the state; the zero value when Gone.
 	Object T
 	// Gone says that there was no such object.
@@ -80,7 +82,7 @@ func (f *Follower[T]) round(ctx context.Context, c client.WithWatch) error {
 		return fmt.Errorf("list %s %s: %w", f.kind.Kind, f.key, err)
 	}
 	if len(list.Items) == 0 {
-		f.gone()
+		f.gone("")
 	}
 	for i := range list.Items {
 		if err := f.saw(&list.Items[i]); err != nil {
@@ -97,8 +99,8 @@ func (f *Follower[T]) round(ctx context.Context, c client.WithWatch) error {
 	for event := range w.ResultChan() {
 		o, is := event.Object.(*unstructured.Unstructured)
 		switch {
-		case event.Type == watch.Deleted:
-			f.gone()
+		case is && event.Type == watch.Deleted:
+			f.gone(o.GetResourceVersion())
 		case is && (event.Type == watch.Added || event.Type == watch.Modified):
 			if err := f.saw(o); err != nil {
 				return err
@@ -121,18 +123,18 @@ func (f *Follower[T]) saw(o *unstructured.Unstructured) error {
 		return nil
 	}
 	f.version = o.GetResourceVersion()
-	f.append(Seen[T]{At: time.Now(), Object: object})
+	f.append(Seen[T]{At: time.Now(), Version: f.version, Object: object})
 	return nil
 }
 
-func (f *Follower[T]) gone() {
+func (f *Follower[T]) gone(version string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if n := len(f.states); n > 0 && f.states[n-1].Gone {
 		return
 	}
 	f.version = ""
-	f.append(Seen[T]{At: time.Now(), Gone: true})
+	f.append(Seen[T]{At: time.Now(), Version: version, Gone: true})
 }
 
 // append adds a state; the lock is held.

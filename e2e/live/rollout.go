@@ -123,29 +123,28 @@ type Window struct {
 	From, To time.Time
 }
 
-// Windows finds the times during which a canary's share of the requests is known. A weight is on its way to the
-// proxies before this program sees it written, so each window ends earlier by a margin.
-func Windows(states []Seen[Rollout], margin time.Duration, end time.Time) []Window {
+// Windows finds the times during which a canary's share of the requests is known: from when the confirmation of all
+// proxies was seen until before the next state was written, which until says. end ends the last one.
+func Windows(states []Seen[Rollout], until func(Seen[Rollout]) time.Time, end time.Time) []Window {
 	var windows []Window
 	var open *Window
 	shut := func(at time.Time) {
-		if open == nil {
-			return
-		}
-		open.To = at.Add(-margin)
-		if open.To.After(open.From) {
+		if open != nil && at.After(open.From) {
+			open.To = at
 			windows = append(windows, *open)
 		}
 		open = nil
 	}
 	for _, s := range states {
 		status := s.Object.Status
-		known := !s.Gone && status.Canary.Revision != "" &&
-			status.Weight.Desired == status.Weight.Acked && status.Weight.Effective == status.Weight.Acked
+		known := !s.Gone && status.Canary.Revision != "" && status.Weight.Desired == status.Weight.Acked &&
+			status.Weight.Effective == status.Weight.Acked && status.Proxies.Acked == status.Proxies.Expected
 		if known && open != nil && open.Canary == status.Canary.Revision && open.Weight == status.Weight.Acked {
 			continue
 		}
-		shut(s.At)
+		if open != nil {
+			shut(until(s))
+		}
 		if known {
 			open = &Window{Canary: status.Canary.Revision, Weight: status.Weight.Acked, Step: status.StepSummary, From: s.At}
 		}

@@ -64,6 +64,18 @@ func Count(samples []Sample, from, to time.Time) Counts {
 	return c
 }
 
+// Between are the samples that were sent and answered between two times (inclusive). What was sent before the end but
+// answered after it may have reached a proxy at any time between: a client that gets no CPU is late with it.
+func Between(samples []Sample, from, to time.Time) []Sample {
+	var in []Sample
+	for _, s := range samples {
+		if !s.At.Before(from) && !s.At.Add(s.Took).After(to) {
+			in = append(in, s)
+		}
+	}
+	return in
+}
+
 // Share is the part of the answered requests that a version answered, from 0 to 1.
 func (c Counts) Share(version string) float64 {
 	answered := c.Requests - c.Lost

@@ -55,6 +55,18 @@ func TestCount(t *testing.T) {
 	}
 }
 
+func TestBetween(t *testing.T) {
+	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	sample := func(sent, answered int) Sample {
+		return Sample{At: begin.Add(time.Duration(sent) * time.Second), Took: time.Duration(answered-sent) * time.Second}
+	}
+	samples := []Sample{sample(1, 3), sample(2, 3), sample(4, 5), sample(5, 6)}
+	want := []Sample{sample(2, 3), sample(4, 5)}
+	if diff := cmp.Diff(want, Between(samples, begin.Add(2*time.Second), begin.Add(5*time.Second))); diff != "" {
+		t.Errorf("Only what was sent and answered in the time is of the time.\nBetween(): -want +got:\n%s", diff)
+	}
+}
+
 func TestWithin(t *testing.T) {
 	cases := map[string]struct {
 		reason string
