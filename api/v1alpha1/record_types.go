@@ -95,6 +95,10 @@ type Record struct {
 	// route's weights never changes on the way.
 	// +optional
 	Total int32 `json:"total,omitempty"`
+	// traffic says which requests the canary gets beside its weight, at the step
+	// whose weight is written.
+	// +optional
+	Traffic *Traffic `json:"traffic,omitempty"`
 	// capacity is the number of canary pods that carry weight; with fewer of them
 	// ready, less weight is rendered.
 	// +optional

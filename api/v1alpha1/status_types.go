@@ -136,6 +136,10 @@ type ProxiesStatus struct {
 	Acked int32 `json:"acked"`
 	// rejected is how many refused it.
 	Rejected int32 `json:"rejected"`
+	// otherVersion is how many of those connected run another version of Crossfade
+	// than the controller; a pod gets the controller's when it is made anew.
+	// +optional
+	OtherVersion int32 `json:"otherVersion,omitempty"`
 }
 
 // CheckStatus is the verdict of one check.
