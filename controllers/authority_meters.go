@@ -38,7 +38,10 @@ func newAuthorityMeters(registry prometheus.Registerer, a *Authority) (*authorit
 	roots := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crossfade_trusted_roots", Help: "Roots in the trust bundle; more than one while a root is being replaced.",
 	}, func() float64 { return float64(len(a.get().Bundle(a.now()))) })
-	for _, c := range []prometheus.Collector{m.requests, m.refusals, signing, roots} {
+	serving := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "crossfade_serving_certificate_expiry_timestamp_seconds", Help: "When the controller's own certificate ends, which it shows to proxies and as a webhook, in seconds since 1970; 0 before there is one.",
+	}, func() float64 { return float64(a.servingUntil()) })
+	for _, c := range []prometheus.Collector{m.requests, m.refusals, signing, roots, serving} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

@@ -98,14 +98,14 @@ func startIdle(t testing.TB, n int) *idleLoop {
 	mgr := startCaches(t, counted)
 	gateway := proxy.DefaultOptions().Gateway
 	x := server.New(server.Options{Now: time.Now})
-	meters, err := newMeters(prometheus.NewRegistry(), x)
+	meters, err := newMeters(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	samples := newSampler(nil, time.Now, func(types.NamespacedName) {})
 	w := newWorld(gateway, NewViews(gateway))
 	w.published(nil, proxy.Output{}) // The mesh loop's first pass, over a cluster without proxies.
-	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w), samples, meters)
+	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), samples, meters)
 	out.settle(t)
 	return out
 }

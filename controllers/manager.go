@@ -47,6 +47,8 @@ type Options struct {
 	// Prometheus is where checks are measured. With an empty URL every check waits
 	// without a verdict.
 	Prometheus metrics.Options
+	// Version is this program's, with which those of proxies are compared.
+	Version string
 	// Workers is how many Rollouts are reconciled at once; 0 stands for 8.
 	Workers int
 	// Now is the clock.
@@ -100,9 +102,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	if err := prepareCaches(ctx, mgr); err != nil {
 		return err
 	}
-	meters, err := newMeters(crmetrics.Registry, xdsServer)
+	meters, err := newMeters(crmetrics.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
+	}
+	if err := registerProxyMeters(crmetrics.Registry, xdsServer, o.Version); err != nil {
+		return fmt.Errorf("register metrics of proxies: %w", err)
 	}
 	queries, err := newSource(o, meters)
 	if err != nil {
@@ -119,7 +124,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	}
 	w := newWorld(o.Proxy.Gateway, o.Views)
 	samples := newSampler(queries, o.Now, waker)
-	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w), samples, meters)
+	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), samples, meters)
 	owners, err := setupPolicies(ctx, mgr, xdsServer, w, o.Now)
 	if err != nil {
 		return err
@@ -137,6 +142,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	}
 	if err := setupMesh(mgr, mesh); err != nil {
 		return fmt.Errorf("set up mesh loop: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("caches", cachesFilled(mgr.GetCache(), watchedKinds())); err != nil {
+		return fmt.Errorf("add readiness of caches: %w", err)
 	}
 	return nil
 }
@@ -190,17 +198,11 @@ func setupRollouts(mgr ctrl.Manager, l *rolloutLoop, wake <-chan event.GenericEv
 	m := mapper{cache: mgr.GetClient()}
 	b := ctrl.NewControllerManagedBy(mgr).Named("rollout").
 		For(&v1alpha1.Rollout{}).
-		Watches(&v1alpha1.Rollout{}, on(m.rollout)).
-		Watches(workloadObject(deploymentKind), on(m.deployment)).
-		Watches(workloadObject(replicaSetKind), on(m.replicaSet)).
-		Watches(&appsv1.ControllerRevision{}, on(m.holder)).
-		Watches(&corev1.Pod{}, on(m.pods)).
-		Watches(&corev1.Service{}, on(m.service)).
-		Watches(&discoveryv1.EndpointSlice{}, on(m.slice)).
-		Watches(&autoscalingv2.HorizontalPodAutoscaler{}, on(m.autoscaler)).
-		Watches(&policyv1.PodDisruptionBudget{}, on(m.budget)).
 		WatchesRawSource(source.Channel(wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers, EnableWarmup: &warm})
+	for _, w := range m.watches() {
+		b = b.Watches(w.kind, on(w.wakes))
+	}
 	// On a cluster before 1.36 these kinds do not exist; the probe says then that
 	// nothing is held.
 	for _, policy := range []client.Object{&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{}} {
@@ -227,10 +229,7 @@ func setupMesh(mgr ctrl.Manager, l *meshLoop) error {
 	})
 	warm := true
 	b := ctrl.NewControllerManagedBy(mgr).Named("mesh").WithOptions(controller.Options{EnableWarmup: &warm})
-	for _, kind := range []client.Object{
-		&v1alpha1.Rollout{}, &v1alpha1.MeshPolicy{}, &corev1.Service{}, &corev1.Pod{}, &corev1.Namespace{},
-		&gatewayv1.GatewayClass{}, &gatewayv1.Gateway{}, &gatewayv1.HTTPRoute{}, &gatewayv1.ReferenceGrant{},
-	} {
+	for _, kind := range meshKinds() {
 		b = b.Watches(kind, whole)
 	}
 	return b.Complete(l)

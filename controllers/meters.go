@@ -2,15 +2,16 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/metrics"
-	"github.com/crossfade-dev/crossfade/proxy/server"
 )
 
 // meters are the controller's own metrics, besides what controller-runtime
@@ -22,13 +23,16 @@ type meters struct {
 	verdicts  *prometheus.CounterVec
 	queries   *prometheus.CounterVec
 	queryTime prometheus.Histogram
+	due       *prometheus.GaugeVec
+	stalled   *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	phases map[types.NamespacedName]v1alpha1.Phase
+	stalls map[types.NamespacedName]string
 }
 
-// newMeters registers the controller's metrics.
-func newMeters(registry prometheus.Registerer, proxies *server.Server) (*meters, error) {
+// newMeters registers the metrics of Rollouts.
+func newMeters(registry prometheus.Registerer) (*meters, error) {
 	m := &meters{
 		phase: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "crossfade_rollouts", Help: "Rollouts by phase.",
@@ -49,15 +53,15 @@ func newMeters(registry prometheus.Registerer, proxies *server.Server) (*meters,
 		queryTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "crossfade_query_seconds", Help: "Time that queries to Prometheus take.", Buckets: prometheus.DefBuckets,
 		}),
-		phases: map[types.NamespacedName]v1alpha1.Phase{},
+		due: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "crossfade_rollout_due_timestamp_seconds", Help: "When time alone has the Rollout looked at again, in seconds since 1970; no series while it waits for no clock.",
+		}, []string{"namespace", "rollout"}),
+		stalled: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "crossfade_rollout_stalled", Help: "1 while the Rollout's condition Stalled is True, by its reason.",
+		}, []string{"namespace", "rollout", "reason"}),
+		phases: map[types.NamespacedName]v1alpha1.Phase{}, stalls: map[types.NamespacedName]string{},
 	}
-	connected := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "crossfade_proxies_connected", Help: "Proxies with a stream to this controller.",
-	}, func() float64 { return float64(len(proxies.Proxies())) })
-	rejected := prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "crossfade_proxy_rejections_total", Help: "Configurations that a proxy refused (NACK).",
-	}, func() float64 { return float64(proxies.Rejections()) })
-	for _, c := range []prometheus.Collector{m.phase, m.weight, m.ackTime, m.verdicts, m.queries, m.queryTime, rejected, connected} {
+	for _, c := range []prometheus.Collector{m.phase, m.weight, m.ackTime, m.verdicts, m.queries, m.queryTime, m.due, m.stalled} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -80,6 +84,8 @@ func (m *meters) observe(ro *v1alpha1.Rollout, plan delivery.Plan, o delivery.Ob
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.move(key, plan.Status.Phase)
+	m.stall(key, stalledFor(plan.Status.Conditions))
+	m.clock(key, nextClock(ro, plan, o))
 	if w, r := plan.Status.Weight, plan.Status.Record; w != nil && r != nil && r.Total > 0 {
 		for kind, value := range map[string]int32{"desired": w.Desired, "effective": w.Effective, "acked": w.Acked} {
 			m.weight.WithLabelValues(key.Namespace, key.Name, kind).Set(float64(value) / float64(r.Total))
@@ -118,6 +124,49 @@ func (m *meters) move(key types.NamespacedName, phase v1alpha1.Phase) {
 	m.phase.WithLabelValues(string(phase)).Inc()
 }
 
+// nextClock is when time alone has the Rollout looked at again; zero when it waits
+// for no clock. After a changed record that is at once: what it leads to has no
+// plan yet.
+func nextClock(ro *v1alpha1.Rollout, plan delivery.Plan, o delivery.Observation) time.Time {
+	if !equality.Semantic.DeepEqual(ro.Status.Record, plan.Status.Record) {
+		return o.Now
+	}
+	return plan.RequeueAt
+}
+
+// clock notes what nextClock says. Where passes fail it stays what it was, and is in
+// the past before long: that is how a Rollout that waits beyond its clock is seen.
+func (m *meters) clock(key types.NamespacedName, at time.Time) {
+	if at.IsZero() {
+		m.due.DeleteLabelValues(key.Namespace, key.Name)
+		return
+	}
+	m.due.WithLabelValues(key.Namespace, key.Name).Set(float64(at.UnixMilli()) / 1000)
+}
+
+// stalledFor is why a Rollout is stalled; empty when it is not.
+func stalledFor(conditions []metav1.Condition) string {
+	for i := range conditions {
+		if c := &conditions[i]; c.Type == v1alpha1.ConditionStalled && c.Status == metav1.ConditionTrue {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
+// stall counts a Rollout under the reason for which it is stalled.
+func (m *meters) stall(key types.NamespacedName, reason string) {
+	if before := m.stalls[key]; before != "" && before != reason {
+		m.stalled.DeleteLabelValues(key.Namespace, key.Name, before)
+	}
+	if reason == "" {
+		delete(m.stalls, key)
+		return
+	}
+	m.stalls[key] = reason
+	m.stalled.WithLabelValues(key.Namespace, key.Name, reason).Set(1)
+}
+
 // forget drops a Rollout that is gone.
 func (m *meters) forget(key types.NamespacedName) {
 	m.mu.Lock()
@@ -126,5 +175,7 @@ func (m *meters) forget(key types.NamespacedName) {
 		m.phase.WithLabelValues(string(before)).Dec()
 		delete(m.phases, key)
 	}
+	m.stall(key, "")
+	m.clock(key, time.Time{})
 	m.weight.DeletePartialMatch(prometheus.Labels{"namespace": key.Namespace, "rollout": key.Name})
 }

@@ -36,14 +36,16 @@ type proxyWatch struct {
 	cache client.Reader
 	acks  ackTable
 	world *world
+	// version is this program's.
+	version string
 
 	mu sync.Mutex
 	// pending is since when a proxy has been seen unacked, by Rollout and node.
 	pending map[types.NamespacedName]map[string]time.Time
 }
 
-func newProxyWatch(cache client.Reader, acks ackTable, w *world) *proxyWatch {
-	return &proxyWatch{cache: cache, acks: acks, world: w, pending: map[types.NamespacedName]map[string]time.Time{}}
+func newProxyWatch(cache client.Reader, acks ackTable, w *world, version string) *proxyWatch {
+	return &proxyWatch{cache: cache, acks: acks, world: w, version: version, pending: map[types.NamespacedName]map[string]time.Time{}}
 }
 
 // nodeID is how a proxy in a pod names itself to the control plane.
@@ -76,6 +78,7 @@ func (w *proxyWatch) observe(ctx context.Context, ro *v1alpha1.Rollout, now time
 	}
 	seen.nodes = slices.Sorted(maps.Keys(nodes))
 	out := summarise(rendered, seen)
+	out.OtherVersion = otherVersion(w.version, connected)
 	out.Current = rendered.is(ro.Status.Record)
 	out.PendingSince = w.waiting(key, nodes, connected, now)
 	return out, nil
@@ -192,6 +195,18 @@ func summarise(rendered rendering, seen sightings) delivery.Proxies {
 	out.Silent = out.Silent[:min(len(out.Silent), maxSilentNames)]
 	out.MayRoute = seen.mayRoute(rendered.ever)
 	return out
+}
+
+// otherVersion counts the connected proxies that say another version than this
+// controller's. gRPC clients without Envoy say none, and have none to catch up with.
+func otherVersion(own string, connected map[string]server.ServiceAck) int32 {
+	n := int32(0)
+	for _, ack := range connected {
+		if ack.Version != "" && ack.Version != own {
+			n++
+		}
+	}
+	return n
 }
 
 // mayRoute are those of the revisions that some proxy may still route to.

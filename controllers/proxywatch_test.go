@@ -89,7 +89,7 @@ func TestSummarise(t *testing.T) {
 }
 
 func TestWaitingKeepsTheLongestWait(t *testing.T) {
-	w := newProxyWatch(nil, nil, newWorld(types.NamespacedName{}, NewViews(types.NamespacedName{})))
+	w := newProxyWatch(nil, nil, newWorld(types.NamespacedName{}, NewViews(types.NamespacedName{})), "v1")
 	key := types.NamespacedName{Namespace: "shop", Name: "web"}
 	start := time.Unix(1000, 0)
 	both := map[string]bool{"a": true, "b": true}
@@ -202,7 +202,7 @@ func TestProxyRuns(t *testing.T) {
 
 // TestObserveWaitsForTheFirstWorld: before it no Service has a proxy, whatever runs.
 func TestObserveWaitsForTheFirstWorld(t *testing.T) {
-	w := newProxyWatch(nil, noAcks{}, newWorld(types.NamespacedName{}, NewViews(types.NamespacedName{})))
+	w := newProxyWatch(nil, noAcks{}, newWorld(types.NamespacedName{}, NewViews(types.NamespacedName{})), "v1")
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if got, err := w.observe(over, &v1alpha1.Rollout{}, time.Unix(1000, 0)); err == nil {
@@ -220,3 +220,10 @@ func TestObserveWaitsForTheFirstWorld(t *testing.T) {
 type noAcks struct{}
 
 func (noAcks) ServiceAcks(string) []server.ServiceAck { return nil }
+
+func TestOtherVersion(t *testing.T) {
+	connected := map[string]server.ServiceAck{"a": {Version: "v1"}, "b": {Version: "v2"}, "c": {Version: "v3"}, "grpc": {}}
+	if got := otherVersion("v2", connected); got != 2 {
+		t.Errorf("%d of v1, v2, v3 and one without a version are said to have another one than v2, want 2", got)
+	}
+}

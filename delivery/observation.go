@@ -171,6 +171,9 @@ type Proxies struct {
 	// Connected how many of them have a stream; Acked how many confirmed exactly
 	// what is published; Rejected how many refused it.
 	Expected, Connected, Acked, Rejected int32
+	// OtherVersion is how many of those connected run another version of Crossfade
+	// than the controller. Nothing is decided by it.
+	OtherVersion int32
 	// RejectedBy and Error are the name and the text of the first refusal.
 	RejectedBy, Error string
 	// PendingSince is since when the longest-waiting one has been unacked; zero

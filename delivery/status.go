@@ -100,6 +100,7 @@ func (p *pass) status() v1alpha1.RolloutStatus {
 		s.Weight = &v1alpha1.WeightStatus{Desired: p.rec.Weight, Effective: p.Proxies.Effective, Acked: p.Proxies.Agreed}
 		s.Proxies = &v1alpha1.ProxiesStatus{
 			Expected: p.Proxies.Expected, Connected: p.Proxies.Connected, Acked: p.Proxies.Acked, Rejected: p.Proxies.Rejected,
+			OtherVersion: p.Proxies.OtherVersion,
 		}
 		s.AckedSummary = fmt.Sprintf("%d/%d", p.Proxies.Acked, p.Proxies.Expected)
 		s.Step, s.StepSummary = p.stepStatus()

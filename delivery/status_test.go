@@ -96,7 +96,9 @@ func TestConditions(t *testing.T) {
 
 // TestStatusFields: what kubectl get shows.
 func TestStatusFields(t *testing.T) {
-	got := Decide(*everyStage()["stepping"]).Status
+	stepping := everyStage()["stepping"]
+	stepping.Proxies.OtherVersion = 1
+	got := Decide(*stepping).Status
 	started := metav1.NewTime(start.Add(-2 * time.Minute))
 	want := v1alpha1.RolloutStatus{
 		ObservedGeneration: 1,
@@ -107,7 +109,7 @@ func TestStatusFields(t *testing.T) {
 		Step:               &v1alpha1.StepStatus{Index: 1, Count: 2, StartedAt: &started},
 		StepSummary:        "1/2",
 		Weight:             &v1alpha1.WeightStatus{Desired: 20, Effective: 20, Acked: 20},
-		Proxies:            &v1alpha1.ProxiesStatus{Expected: 2, Connected: 2, Acked: 1},
+		Proxies:            &v1alpha1.ProxiesStatus{Expected: 2, Connected: 2, Acked: 1, OtherVersion: 1},
 		AckedSummary:       "1/2",
 	}
 	got.Record, got.Conditions = nil, nil

@@ -18,6 +18,9 @@ import (
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/load"
 )
 
+// version is what the linker was told (-X main.version=...): make build asks git.
+var version = "dev"
+
 const usage = `usage: crossfade <command> [flags]
 
 commands:
@@ -26,6 +29,7 @@ commands:
   init         lead a pod's connections to its proxy, and see that they arrive
   bench        measure what a sidecar costs the clients of a Service
   load         be a client for bench, in a pod
+  version      print the version of this program
 
 crossfade <command> --help lists the flags of a command.
 `
@@ -38,8 +42,12 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	commands := map[string]func(context.Context, []string) error{
-		"controller": controller.Run, "agent": agent.Run, "init": intercept.Run,
-		"bench": bench.Run, "load": load.Run,
+		"controller": func(ctx context.Context, args []string) error { return controller.Run(ctx, version, args) },
+		"agent":      func(ctx context.Context, args []string) error { return agent.Run(ctx, version, args) },
+		"init":       intercept.Run,
+		"bench":      bench.Run,
+		"load":       load.Run,
+		"version":    printVersion,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(os.Stderr, usage)
@@ -50,4 +58,9 @@ func run(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+func printVersion(context.Context, []string) error {
+	_, err := fmt.Fprintln(os.Stdout, version)
+	return err
 }

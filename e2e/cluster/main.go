@@ -29,7 +29,7 @@ import (
 const usage = `usage: cluster COMMAND [FLAGS] [ARGUMENTS]
 
   build [PART...]                     build and install all parts, or some: packages,
-                                      kubernetes, coredns, pause, envoy, prometheus
+                                      kubernetes, coredns, pause, envoy, prometheus, promtool
   up [-instance N] [-nodes K]         start a cluster, unless it is up
   down [-instance N | -all]           stop it and leave nothing behind
   load [-instance N] ARCHIVE...       load image archives into every node

@@ -13,6 +13,7 @@ import (
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
@@ -53,7 +54,9 @@ type deltaClient struct {
 	t      testing.TB
 	stream discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
 	node   string
-	close  func()
+	// version is the one that the proxy says it has.
+	version string
+	close   func()
 }
 
 func dial(t testing.TB, address, node string) *deltaClient {
@@ -75,6 +78,9 @@ func dial(t testing.TB, address, node string) *deltaClient {
 func (c *deltaClient) send(k kind, m *discoveryv3.DeltaDiscoveryRequest) {
 	c.t.Helper()
 	m.TypeUrl, m.Node = typeURLs[k], &corev3.Node{Id: c.node}
+	if c.version != "" {
+		m.Node.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{xds.NodeVersion: structpb.NewStringValue(c.version)}}
+	}
 	if err := c.stream.Send(m); err != nil {
 		c.t.Fatal(err)
 	}

@@ -22,7 +22,9 @@ type connection struct {
 	node     string
 	// proxy is what the proxy says of itself, as far as its view depends on it.
 	proxy *corev3.Node
-	since time.Time
+	// version is versionOf's.
+	version string
+	since   time.Time
 	// number counts the streams of a server: of two streams of one node the higher one is the newer.
 	number uint64
 	// failed ends the stream with the first error that is put in.

@@ -230,13 +230,23 @@ func (s *Server) connect(proxy *corev3.Node, viewName string, w wire) (*connecti
 	s.accepted++
 	c := &connection{
 		server: s, wire: w, view: v, viewName: viewName, node: proxy.GetId(), since: s.options.Now(), number: s.accepted,
-		proxy:  &corev3.Node{Id: proxy.GetId(), Cluster: proxy.GetCluster()}, // Envoy also lists all its extensions.
-		failed: make(chan error, 1),
-		stream: newStream(v.world.Load(), w.sotw()),
+		proxy:   &corev3.Node{Id: proxy.GetId(), Cluster: proxy.GetCluster()}, // Envoy also lists all its extensions.
+		version: versionOf(proxy),
+		failed:  make(chan error, 1),
+		stream:  newStream(v.world.Load(), w.sotw()),
 	}
 	s.connections[c] = struct{}{}
 	s.options.Logger.V(1).Info("Proxy connected", "node", c.node, "view", viewName, "stream", c.number)
 	return c, nil
+}
+
+// maxVersion bounds what is kept of a proxy's version: any text may stand there.
+const maxVersion = 64
+
+// versionOf is the version of the program that runs the proxy, as the proxy says; empty if it says none.
+func versionOf(proxy *corev3.Node) string {
+	version := proxy.GetMetadata().GetFields()[xds.NodeVersion].GetStringValue()
+	return version[:min(len(version), maxVersion)]
 }
 
 // disconnect forgets a stream, and with it all that is known of it.

@@ -11,8 +11,10 @@ import (
 
 // ProxyStatus is what is known about one connected proxy.
 type ProxyStatus struct {
-	Node           string    `json:"node"`
-	View           string    `json:"view"`
+	Node string `json:"node"`
+	View string `json:"view"`
+	// Version is the one of Crossfade that the proxy says it has; empty if it says none.
+	Version        string    `json:"version,omitempty"`
 	ConnectedSince time.Time `json:"connectedSince"`
 	// Types holds the types that the proxy asked for, by type URL.
 	Types map[string]TypeStatus `json:"types"`
@@ -49,6 +51,8 @@ type ResourceStatus struct {
 // ServiceAck is what one connected proxy has confirmed of the weights of one service.
 type ServiceAck struct {
 	Node string
+	// Version is the one of Crossfade that the proxy says it has; empty if it says none.
+	Version string
 	// Current says that the proxy has acked how the published RouteConfigurations divide the requests of the service, and
 	// may not be using anything else.
 	Current bool
@@ -105,7 +109,7 @@ func (s *Server) Proxies() []ProxyStatus {
 		c.mu.Lock()
 		types := c.stream.status()
 		c.mu.Unlock()
-		proxies = append(proxies, ProxyStatus{Node: c.node, View: c.viewName, ConnectedSince: c.since, Types: types})
+		proxies = append(proxies, ProxyStatus{Node: c.node, View: c.viewName, Version: c.version, ConnectedSince: c.since, Types: types})
 	}
 	return proxies
 }
@@ -121,11 +125,37 @@ func (s *Server) ServiceAcks(service string) []ServiceAck {
 		ack, routes := c.stream.serviceAck(service)
 		c.mu.Unlock()
 		if routes {
-			ack.Node = c.node
+			ack.Node, ack.Version = c.node, c.version
 			acks = append(acks, ack)
 		}
 	}
 	return acks
+}
+
+// Versions counts the connected proxies by the version of Crossfade that they say they have; those that say none are under
+// the empty one. Proxies choose the text: it is no label for a metric.
+func (s *Server) Versions() map[string]int {
+	versions := map[string]int{}
+	for _, c := range s.newest() {
+		versions[c.version]++
+	}
+	return versions
+}
+
+// Unanswered is how long the response that has waited longest for a proxy's answer, be it an ack or a rejection, has been on
+// its way; 0 when none is. Envoy answers clusters only when all of them have their endpoints, within 15 s at worst.
+func (s *Server) Unanswered() time.Duration {
+	now, longest := s.options.Now(), time.Duration(0)
+	for _, c := range s.newest() {
+		c.mu.Lock()
+		for k := range kinds {
+			if t := &c.stream.types[k]; t.flight != nil {
+				longest = max(longest, now.Sub(t.sent.At))
+			}
+		}
+		c.mu.Unlock()
+	}
+	return longest
 }
 
 // newest returns the newest connection of each node, sorted by node.

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
@@ -130,4 +133,50 @@ func TestProxies(t *testing.T) {
 	await(t, s, "newer stream gone", synced)
 	c.close()
 	await(t, s, "all gone", func() bool { return len(s.Proxies()) == 0 })
+}
+
+func TestVersions(t *testing.T) {
+	s := New(testOptions())
+	s.Publish(testView, weighted("1", 0))
+	address := serveOn(t, s)
+	for node, version := range map[string]string{"a": "v2", "b": "v1", "c": "v1", "d": "", "e": strings.Repeat("x", 1000)} {
+		c := dial(t, address, node)
+		c.version = version
+		c.sync()
+	}
+	want := map[string]int{"v2": 1, "v1": 2, "": 1, strings.Repeat("x", maxVersion): 1}
+	await(t, s, "all are connected", func() bool { return len(s.ServiceAcks("shop/web")) == 5 })
+	if d := cmp.Diff(want, s.Versions()); d != "" {
+		t.Errorf("versions: -want +got\n%s", d)
+	}
+	if acks, proxies := s.ServiceAcks("shop/web"), s.Proxies(); acks[0].Version != "v2" || proxies[0].Version != "v2" {
+		t.Errorf("the first of %v, %v has not the version v2", acks, proxies)
+	}
+}
+
+func TestUnanswered(t *testing.T) {
+	o := testOptions()
+	var offset atomic.Int64
+	start := time.Now()
+	o.Now = func() time.Time { return start.Add(time.Duration(offset.Load())) }
+	s := New(o)
+	s.Publish(testView, weighted("1", 0))
+	c := dial(t, serveOn(t, s), "p1")
+	c.sync()
+	await(t, s, "all is answered", func() bool {
+		p := s.Proxies()
+		return len(p) == 1 && p[0].Types[xds.RouteType].Acked.Nonce != ""
+	})
+	offset.Store(int64(time.Hour))
+	if got := s.Unanswered(); got != 0 {
+		t.Errorf("everything is answered, but for %v something is not", got)
+	}
+	s.Publish(testView, weighted("2", 25))
+	m := c.receive(routes)
+	offset.Add(int64(time.Minute))
+	if got := s.Unanswered(); got != time.Minute {
+		t.Errorf("unanswered for %v, want a minute", got)
+	}
+	c.nack(m, "bad route")
+	await(t, s, "a rejection is an answer", func() bool { return s.Unanswered() == 0 })
 }

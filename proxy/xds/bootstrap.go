@@ -26,6 +26,9 @@ type BootstrapOptions struct {
 	// NodeID names the proxy, "<namespace>/<pod>"; View is what it asks for (see
 	// GatewayView), which it sends as its node's cluster.
 	NodeID, View string
+	// Version is the program's that runs the proxy, which it tells the control plane;
+	// empty if it is not known.
+	Version string
 	// XDSHost and XDSPort are where Crossfade's control plane listens.
 	XDSHost string
 	XDSPort uint32
@@ -47,6 +50,10 @@ type BootstrapOptions struct {
 }
 
 const (
+	// NodeVersion is the key under which a proxy's node has, in its metadata, the
+	// version of the program that runs it.
+	NodeVersion = "crossfade.dev/version"
+
 	xdsCluster            = "xds"
 	adminCluster          = "admin"
 	defaultAdminPort      = 15000
@@ -73,7 +80,7 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 		return nil, fmt.Errorf("render bootstrap: %w", err)
 	}
 	bootstrap := &bootstrapv3.Bootstrap{
-		Node:             &corev3.Node{Id: o.NodeID, Cluster: o.View},
+		Node:             o.node(),
 		Admin:            &bootstrapv3.Admin{Address: o.adminAddress()},
 		DynamicResources: makeDynamicResources(),
 		StaticResources:  &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{xds}},
@@ -103,6 +110,16 @@ func Bootstrap(o BootstrapOptions) ([]byte, error) {
 		return nil, fmt.Errorf("render bootstrap: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// node is who the proxy is. Its version is metadata: what a node says of its user
+// agent Envoy overwrites with its own.
+func (o BootstrapOptions) node() *corev3.Node {
+	node := &corev3.Node{Id: o.NodeID, Cluster: o.View}
+	if o.Version != "" {
+		node.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{NodeVersion: structpb.NewStringValue(o.Version)}}
+	}
+	return node
 }
 
 // adminMode lets nobody but Envoy's own user in: with the administration's socket

@@ -40,7 +40,7 @@ func TestBootstrap(t *testing.T) {
 		"StatsPort": {
 			reason: "the port for statistics leads to two pages of the administration, which stays on loopback",
 			options: xds.BootstrapOptions{
-				NodeID: "crossfade-system/crossfade-gateway-0", View: xds.GatewayView("crossfade-system", "crossfade"),
+				NodeID: "crossfade-system/crossfade-gateway-0", View: xds.GatewayView("crossfade-system", "crossfade"), Version: "v1.2.3",
 				XDSHost: "10.0.0.1", XDSPort: 15010, StatsPort: 15090, MaxConnections: 1000,
 			},
 			golden: "stats-port.json",

@@ -23,8 +23,9 @@ const tick = 250 * time.Millisecond
 
 // Run is `crossfade agent`: it looks after one Envoy until ctx ends (SIGTERM),
 // then stops it without losing a request and returns nil. It returns an error
-// when it cannot begin: wrong flags, no Envoy, an address in use.
-func Run(ctx context.Context, args []string) error {
+// when it cannot begin: wrong flags, no Envoy, an address in use. The version is this
+// program's, which Envoy tells the controller.
+func Run(ctx context.Context, version string, args []string) error {
 	options, err := Parse(args, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
@@ -32,6 +33,7 @@ func Run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	options.Version = version
 	// The kernel ends Envoy when the thread that started it ends (Pdeathsig), and
 	// Go ends threads as it likes, unless a goroutine keeps one.
 	runtime.LockOSThread()
@@ -108,7 +110,8 @@ func (a *agent) prepare(ctx context.Context) error {
 	if err := serve(forever, a.options.ReadyAddr, handlers); err != nil {
 		return fmt.Errorf("serve /ready: %w", err)
 	}
-	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": stats(a.admin, a.options.labels(), a.usage)}); err != nil {
+	page := stats(a.admin, a.options.labels(), a.usage, a.keeper.state.metrics)
+	if err := serve(forever, a.options.StatsAddr, map[string]http.Handler{"/stats/prometheus": page}); err != nil {
 		return fmt.Errorf("serve metrics: %w", err)
 	}
 	return nil

@@ -107,7 +107,7 @@ func runAgent(t *testing.T) running {
 	ctx, stop := context.WithCancel(t.Context())
 	r := running{dir: dir, ready: freeAddress(t), stats: freeAddress(t), stop: stop, done: make(chan error, 1)}
 	go func() {
-		r.done <- Run(ctx, good("--envoy="+self, "--dir="+dir, "--ready-address="+r.ready, "--stats-address="+r.stats,
+		r.done <- Run(ctx, "v1", good("--envoy="+self, "--dir="+dir, "--ready-address="+r.ready, "--stats-address="+r.stats,
 			"--certificates="+a.address, "--token-dir="+a.tokenDir, "--tls-dir="+a.tlsDir, "--settle=300ms", "--drain-time=1s", "--drain=10s", "--quit=5s"))
 	}()
 	r.await(t, "ready\n")
@@ -155,7 +155,7 @@ func TestRunStops(t *testing.T) {
 	r := runAgent(t)
 	r.stop()
 	r.await(t, "stopping\n")
-	if code, body := get("http://" + r.stats + "/stats/prometheus?usedonly"); code != 200 || !strings.HasPrefix(body, "stats usedonly\n") || !strings.Contains(body, "\nenvoy_process_cpu_seconds_total ") {
+	if code, body := get("http://" + r.stats + "/stats/prometheus?usedonly"); code != 200 || !strings.HasPrefix(body, "stats usedonly\n") || !strings.Contains(body, "\nenvoy_process_cpu_seconds_total ") || !strings.Contains(body, "\n"+metricExpiry+" ") {
 		t.Errorf("metrics while stopping: status %d, %q", code, body)
 	}
 	if err := <-r.done; err != nil {
@@ -185,7 +185,7 @@ func TestRunRestartsACrashedEnvoy(t *testing.T) {
 
 func TestRunWithoutEnvoy(t *testing.T) {
 	a := startAuthority(t, time.Hour)
-	err := Run(t.Context(), good("--envoy=/no/such/program", "--dir="+t.TempDir(),
+	err := Run(t.Context(), "v1", good("--envoy=/no/such/program", "--dir="+t.TempDir(),
 		"--certificates="+a.address, "--token-dir="+a.tokenDir, "--tls-dir="+a.tlsDir,
 		"--ready-address="+freeAddress(t), "--stats-address="+freeAddress(t)))
 	if err == nil || !strings.Contains(err.Error(), "/no/such/program") {

@@ -19,6 +19,6 @@ func (o Options) bootstrap() ([]byte, error) {
 		return nil, fmt.Errorf("read port of the controller: %w", err)
 	}
 	return xds.Bootstrap(xds.BootstrapOptions{
-		NodeID: o.Node, View: o.Cluster, XDSHost: host, XDSPort: uint32(port), AdminSocket: o.adminSocket(), TLSDir: o.TLSDir,
+		NodeID: o.Node, View: o.Cluster, Version: o.Version, XDSHost: host, XDSPort: uint32(port), AdminSocket: o.adminSocket(), TLSDir: o.TLSDir,
 	})
 }

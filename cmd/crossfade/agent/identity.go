@@ -28,6 +28,10 @@ const (
 	lookAtRoots = 5 * time.Second
 	// askWithin bounds one request for a certificate.
 	askWithin = 10 * time.Second
+
+	// The agent's own metrics, beside Envoy's.
+	metricExpiry   = "crossfade_proxy_certificate_expiry_timestamp_seconds"
+	metricLifetime = "crossfade_proxy_certificate_lifetime_seconds"
 )
 
 // keeper gets this proxy's certificate and keeps it fresh. The key is made here,
@@ -58,12 +62,37 @@ type validity struct {
 	mutex sync.Mutex
 	until time.Time
 	text  string
+	// begin and end are the certificate's own times; zero before the first one.
+	begin, end time.Time
 }
 
 func (v *validity) set(text string, until time.Time) {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
 	v.text, v.until = text, until
+}
+
+// holds notes which certificate there is.
+func (v *validity) holds(leaf *x509.Certificate) {
+	v.set("the certificate's time is over", leaf.NotAfter)
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	v.begin, v.end = leaf.NotBefore, leaf.NotAfter
+}
+
+// metrics are the certificate's times as Prometheus reads them; nothing before there
+// is one. The lifetime tells how much of it is left, however the controller is set.
+func (v *validity) metrics() string {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	if v.end.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(`# TYPE %[1]s gauge
+%[1]s %[2]d
+# TYPE %[3]s gauge
+%[3]s %[4]d
+`, metricExpiry, v.end.Unix(), metricLifetime, int64(v.end.Sub(v.begin)/time.Second))
 }
 
 // problem is what is wrong with the certificate now; empty when nothing is.
@@ -181,7 +210,7 @@ func (k *keeper) ask(ctx context.Context) (time.Duration, error) {
 func (k *keeper) got(leaf *x509.Certificate) {
 	before := k.notAfter
 	k.notAfter = leaf.NotAfter
-	k.state.set("the certificate's time is over", leaf.NotAfter)
+	k.state.holds(leaf)
 	if before.IsZero() {
 		close(k.first)
 	}

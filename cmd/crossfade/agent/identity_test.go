@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -116,6 +117,9 @@ func (a *authority) readPair(t *testing.T) *x509.Certificate {
 func TestKeeperRenews(t *testing.T) {
 	a := startAuthority(t, 24*time.Hour)
 	k := a.keeper(t)
+	if text := k.state.metrics(); text != "" {
+		t.Errorf("before the first one the metrics say %q", text)
+	}
 	if text := k.state.problem(time.Now()); text != "there is no certificate yet" {
 		t.Errorf("before the first one /ready says %q", text)
 	}
@@ -135,6 +139,10 @@ func TestKeeperRenews(t *testing.T) {
 	}
 	if text := k.state.problem(first.NotAfter); text != "the certificate's time is over" {
 		t.Errorf("when its time is over /ready says %q", text)
+	}
+	want := fmt.Sprintf("%s %d\n", metricExpiry, first.NotAfter.Unix())
+	if got := k.state.metrics(); !strings.Contains(got, want) || !strings.Contains(got, fmt.Sprintf("\n%s %d\n", metricLifetime, first.NotAfter.Unix()-first.NotBefore.Unix())) {
+		t.Errorf("the metrics are %q, want the certificate's end and its lifetime", got)
 	}
 	k.renew(t.Context())
 	second := a.readPair(t)

@@ -23,6 +23,8 @@ type Options struct {
 	// Workload is what the pod belongs to, a Deployment's name mostly, and Revision its
 	// pod-template-hash; both are for metrics and spans, and may be empty.
 	Workload, Revision string
+	// Version is this program's, no flag's; it goes to the controller.
+	Version string
 	// Certificates is the host:port where the certificate is asked for, TokenDir the
 	// folder with what it is asked with, TLSDir the one that it is written to.
 	Certificates, TokenDir, TLSDir string

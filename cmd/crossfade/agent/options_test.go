@@ -109,12 +109,13 @@ func TestBootstrap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Version = "v1.2.3"
 	content, err := o.bootstrap()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Package xds tests the rest.
-	for _, want := range []string{`"a/pod"`, `"gateway/a/b"`, `"controller"`, `15010`, `"/d/envoy-admin.sock"`, `"/var/run/crossfade/tls/trust.yaml"`, `"sni": "controller"`} {
+	for _, want := range []string{`"a/pod"`, `"gateway/a/b"`, `"controller"`, `15010`, `"/d/envoy-admin.sock"`, `"/var/run/crossfade/tls/trust.yaml"`, `"sni": "controller"`, `"v1.2.3"`} {
 		if !strings.Contains(string(content), want) {
 			t.Errorf("bootstrap(): %s is missing in:\n%s", want, content)
 		}

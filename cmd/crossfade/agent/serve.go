@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -54,8 +55,9 @@ func readiness(own func() string, state func(context.Context) (string, error)) h
 
 // stats hands Envoy's metrics on. A listener of Envoy's own would be drained
 // with the others just when the numbers of the last requests are due, and its
-// connections would count as clients'. What the proxy itself uses follows.
-func stats(a admin, own labels, u *usage) http.Handler {
+// connections would count as clients'. What the proxy itself uses follows, and until
+// when its certificate is valid.
+func stats(a admin, own labels, u *usage, certificate func() string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := "/stats/prometheus"
 		if r.URL.RawQuery != "" {
@@ -74,6 +76,7 @@ func stats(a admin, own labels, u *usage) http.Handler {
 		_ = own.rewrite(w, response.Body)
 		if response.StatusCode == http.StatusOK {
 			_ = u.write(w)
+			_, _ = io.WriteString(w, certificate())
 		}
 	})
 }

@@ -112,8 +112,8 @@ func checkLoopback(address string) error {
 	return nil
 }
 
-// Run serves until ctx ends.
-func Run(ctx context.Context, args []string) error {
+// Run serves until ctx ends; version is this program's.
+func Run(ctx context.Context, version string, args []string) error {
 	s, err := parse(args)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -149,7 +149,7 @@ func Run(ctx context.Context, args []string) error {
 	}
 	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
-		Proxy: options, Views: views, Prometheus: s.prometheus, Workers: s.workers, Now: time.Now,
+		Proxy: options, Views: views, Prometheus: s.prometheus, Version: version, Workers: s.workers, Now: time.Now,
 	}); err != nil {
 		return err
 	}

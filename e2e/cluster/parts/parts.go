@@ -27,7 +27,7 @@ func ForCluster() []string { return []string{"packages", "kubernetes", "coredns"
 // All returns the parts in the order in which they are built.
 func All(root layout.Root) []Part {
 	return []Part{
-		packages(), kubernetes(root), coreDNS(root), pause(root), envoy(root), prometheus(root),
+		packages(), kubernetes(root), coreDNS(root), pause(root), envoy(root), prometheus(root), promtool(root),
 	}
 }
 
@@ -226,14 +226,21 @@ func imagePart(name string, program goProgram, spec image.Spec, root layout.Root
 // product's versions of what both use (k8s.io, gRPC, golang.org/x), and without the
 // tag netgo, which says nothing where cgo is off: so Go compiles hundreds of packages
 // once for all three.
-func prometheus(root layout.Root) Part {
+func prometheus(root layout.Root) Part { return ofPrometheus(root, "prometheus") }
+
+// promtool tests alerts as Prometheus would fire them; no cluster needs it.
+func promtool(root layout.Root) Part { return ofPrometheus(root, "promtool") }
+
+// ofPrometheus is one of its programs. They share their versions and their flags, and
+// with that most of their packages.
+func ofPrometheus(root layout.Root, name string) Part {
 	program := goProgram{
-		folder: "prometheus", target: "github.com/prometheus/prometheus/cmd/prometheus", out: root.Program("prometheus"),
+		folder: "prometheus", target: "github.com/prometheus/prometheus/cmd/" + name, out: root.Program(name),
 		tags:    []string{"remove_all_sd", "enable_kubernetes_sd"},
 		ldflags: []string{"-X", "github.com/prometheus/common/version.Version=3.13.0"},
 	}
 	return Part{
-		Name: "prometheus", sources: []string{"prometheus"}, recipe: program.recipe(), outputs: []string{program.out},
+		Name: name, sources: []string{"prometheus"}, recipe: program.recipe(), outputs: []string{program.out},
 		make: func(ctx context.Context, b *builder) error { return b.compile(ctx, program) },
 	}
 }

@@ -112,7 +112,7 @@ func TestChoose(t *testing.T) {
 		want   []string
 		err    string
 	}{
-		"All":     {"No name means everything.", nil, []string{"packages", "kubernetes", "coredns", "pause", "envoy", "prometheus"}, ""},
+		"All":     {"No name means everything.", nil, []string{"packages", "kubernetes", "coredns", "pause", "envoy", "prometheus", "promtool"}, ""},
 		"Some":    {"Parts come in their own order, once.", []string{"envoy", "pause", "envoy"}, []string{"pause", "envoy"}, ""},
 		"Cluster": {"What `up` needs exists.", ForCluster(), []string{"packages", "kubernetes", "coredns", "pause"}, ""},
 		"Unknown": {"A typing error is told, with what would be right.", []string{"envyo"}, nil, `there is no part "envyo": the parts are packages, `},
