@@ -132,6 +132,9 @@ func (p *pass) begin() bool {
 		p.pause("spec.paused is set: the canary starts when it is not")
 		return true
 	}
+	if p.gated(beforeStart) || p.gated(beforeStep) {
+		return true
+	}
 	p.checks = freshChecks(p.Rollout)
 	p.event(EventStepStarted, fmt.Sprintf("step 1/%d of revision %s", len(p.steps()), canary.Revision))
 	return p.become(v1alpha1.StageStepping, func(r *v1alpha1.Record) {

@@ -241,10 +241,18 @@ func (p *pass) advance() bool {
 	case p.pausedBySpec():
 	case whole:
 		return p.promote()
-	case p.pauseOver() && p.verdictsIn():
+	case p.pauseOver() && p.verdictsIn() && !p.gated(p.nextMoment()):
 		return p.startStep(p.rec.Step + 1)
 	}
 	return true
+}
+
+// nextMoment is the gate before what follows the present step.
+func (p *pass) nextMoment() moment {
+	if int(p.rec.Step) >= len(p.steps()) {
+		return beforePromotion
+	}
+	return beforeStep
 }
 
 // startStep begins a step, or the whole weight after the last one.
@@ -284,6 +292,12 @@ func (p *pass) pauseOver() bool {
 		p.wait(v1alpha1.ReasonProgressing, p.holding("until "+clock(over)))
 		return false
 	}
+	return p.promoteAsked()
+}
+
+// promoteAsked says that somebody ended the present step's hold, naming revision and
+// step; until then it says what is waited for.
+func (p *pass) promoteAsked() bool {
 	word := fmt.Sprintf("%s/%d", p.rec.Canary, p.rec.Step)
 	if p.Rollout.Annotations[v1alpha1.AnnotationPromote] == word {
 		return true
