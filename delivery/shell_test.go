@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
@@ -41,14 +41,7 @@ func sameRecord(a, b *v1alpha1.Record) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	x, y := *a, *b
-	same := sameTime(x.AckedAt, y.AckedAt) && sameTime(x.ScaledAt, y.ScaledAt)
-	x.AckedAt, x.ScaledAt, y.AckedAt, y.ScaledAt = nil, nil, nil, nil
-	return same && x == y
-}
-
-func sameTime(a, b *metav1.MicroTime) bool {
-	return (a == nil) == (b == nil) && (a == nil || a.Equal(b))
+	return equality.Semantic.DeepEqual(a, b)
 }
 
 // do carries out one action on the object that was judged.

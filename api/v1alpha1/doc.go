@@ -17,7 +17,7 @@ var GroupVersion = schema.GroupVersion{Group: "crossfade.dev", Version: "v1alpha
 
 // AddToScheme puts the kinds of this package into a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{}, &MeshPolicy{}, &MeshPolicyList{})
+	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{}, &MeshPolicy{}, &MeshPolicyList{}, &RolloutAction{}, &RolloutActionList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -27,6 +27,9 @@ const (
 	// value is "<revision>/<attempt>", attempt being the number of the attempt
 	// that is asked for (2 after the first rollback).
 	AnnotationRetry = "crossfade.dev/retry"
+	// AnnotationBy on a RolloutAction is the user who created it. The API server
+	// writes it (config/policies/names.yaml) and keeps it as it is.
+	AnnotationBy = "crossfade.dev/by"
 	// Finalizer keeps a deleted Rollout until its Deployment and Services are as
 	// the user wrote them.
 	Finalizer = "crossfade.dev/rollout"

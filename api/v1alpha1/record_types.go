@@ -137,4 +137,24 @@ type Record struct {
 	// here, and so does the time between two sizes of the old ReplicaSet.
 	// +optional
 	ScaledAt *metav1.MicroTime `json:"scaledAt,omitempty"`
+
+	// taken is the last action that had an effect on this record.
+	// +optional
+	Taken *TakenAction `json:"taken,omitempty"`
+	// approvals are who promoted the present step, one word for each person.
+	// +optional
+	// +listType=atomic
+	Approvals []Word `json:"approvals,omitempty"`
+	// promoted is the last word that went into this delivery's promotion.
+	// +optional
+	Promoted *Word `json:"promoted,omitempty"`
+	// full skips the steps that are left.
+	// +optional
+	Full bool `json:"full,omitempty"`
+	// paused is who paused this delivery.
+	// +optional
+	Paused *Word `json:"paused,omitempty"`
+	// override is who let this delivery go on where a schedule or a freeze holds it.
+	// +optional
+	Override *Override `json:"override,omitempty"`
 }

@@ -167,13 +167,19 @@ type Step struct {
 	Pause *Pause `json:"pause,omitempty"`
 }
 
-// Pause holds a step: for a duration, or, when empty, until somebody promotes.
+// Pause holds a step: for a duration, or, when empty, until somebody promotes, or
+// until as many people as are required have.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.duration) || !has(self.requires)",message="a pause ends by its duration or by approvals: set one of duration and requires"
 type Pause struct {
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) > duration('0s') && duration(self) <= duration('720h')",message="must be a duration such as 30s, 5m or 1h30m, longer than 0s and at most 720h; leave it out to hold until somebody promotes"
 	Duration *metav1.Duration `json:"duration,omitempty"`
+	// requires holds the step until several people have approved it.
+	// +optional
+	Requires *Requires `json:"requires,omitempty"`
 }
 
 // DeadlineAction says what happens when no verdict comes.

@@ -82,6 +82,10 @@ type RolloutStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Checks []CheckStatus `json:"checks,omitempty"`
+	// history are the ends of the last ten deliveries, the newest first.
+	// +optional
+	// +listType=atomic
+	History []HistoryEntry `json:"history,omitempty"`
 	// record is what must survive a crash; it is the controller's own.
 	// +optional
 	Record *Record `json:"record,omitempty"`
