@@ -34,8 +34,9 @@ demo: build ## watch a good version being promoted and a bad one rolled back, on
 
 ##@ Change it
 .PHONY: build
-build: ## build crossfade into .local/bin
+build: ## build crossfade and its kubectl plugin into .local/bin
 	@.ci/progress "building crossfade" env $(GO_BUILD) -o $(BIN)/crossfade ./cmd/crossfade
+	@.ci/progress "building kubectl-crossfade" env $(GO_BUILD) -o $(BIN)/kubectl-crossfade ./cmd/kubectl-crossfade
 
 .PHONY: generate
 generate: ## write what is generated from the sources: deep copies, CRD, RBAC

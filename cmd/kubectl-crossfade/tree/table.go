@@ -1,0 +1,141 @@
+package tree
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/rollouts"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
+)
+
+type tableOptions struct {
+	now              time.Time
+	namespaces, wide bool
+	paint            session.Paint
+}
+
+// writeTable writes what `kubectl get rollouts` shows, with the weight out of what
+// it is.
+func writeTable(w io.Writer, objects []unstructured.Unstructured, o tableOptions) error {
+	header := []string{"NAME", "PHASE", "STEP", "WEIGHT", "ACKED", "STABLE", "CANARY", "AGE"}
+	if o.namespaces {
+		header = append([]string{"NAMESPACE"}, header...)
+	}
+	if o.wide {
+		header = append(header, "MESSAGE")
+	}
+	rows := [][]string{header}
+	for i := range objects {
+		r, _ := rollouts.Read(&objects[i])
+		row := []string{
+			r.Name, phase(r), r.Status.StepSummary, weightOf(r), r.Status.AckedSummary,
+			revisionOf(r.Status.Stable), revisionOf(r.Status.Canary), age(o.now, r.CreationTimestamp.Time),
+		}
+		if o.namespaces {
+			row = append([]string{r.Namespace}, row...)
+		}
+		if o.wide {
+			row = append(row, r.Status.Message)
+		}
+		rows = append(rows, row)
+	}
+	column := slices.Index(header, "PHASE")
+	return writeColumns(w, rows, func(line, at int, cell string) string {
+		if line == 0 || at != column {
+			return cell
+		}
+		return paintPhase(o.paint, v1alpha1.Phase(strings.TrimSpace(cell)), cell)
+	})
+}
+
+// writeColumns aligns rows; paint gets each cell with its padding.
+func writeColumns(w io.Writer, rows [][]string, paint func(row, column int, cell string) string) error {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	b := &strings.Builder{}
+	for at, row := range rows {
+		line := &strings.Builder{}
+		for i, cell := range row {
+			padded := cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i == len(row)-1 {
+				padded = cell
+			} else {
+				padded += "   "
+			}
+			line.WriteString(paint(at, i, padded))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " "))
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// phase is empty for a Rollout that no controller has looked at.
+func phase(r *v1alpha1.Rollout) string {
+	if r.Status.Phase == "" {
+		return "<unseen>"
+	}
+	return string(r.Status.Phase)
+}
+
+func weightOf(r *v1alpha1.Rollout) string {
+	if r.Status.Weight == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", r.Status.Weight.Desired, total(r))
+}
+
+// total is what the weights are out of.
+func total(r *v1alpha1.Rollout) int32 {
+	if r.Status.Record != nil && r.Status.Record.Total > 0 {
+		return r.Status.Record.Total
+	}
+	if c := r.Spec.Strategy.Canary; c != nil && c.TotalWeight > 0 {
+		return c.TotalWeight
+	}
+	return 100
+}
+
+func revisionOf(r *v1alpha1.RevisionStatus) string {
+	if r == nil {
+		return ""
+	}
+	return r.Revision
+}
+
+func age(now, since time.Time) string {
+	if since.IsZero() {
+		return "<unknown>"
+	}
+	return duration.HumanDuration(now.Sub(since))
+}
+
+func paintPhase(p session.Paint, phase v1alpha1.Phase, text string) string {
+	switch phase {
+	case v1alpha1.PhaseHealthy:
+		return p.Good(text)
+	case v1alpha1.PhasePaused, v1alpha1.PhaseInitializing:
+		return p.Warn(text)
+	case v1alpha1.PhaseRollingBack, v1alpha1.PhaseRolledBack:
+		return p.Bad(text)
+	case v1alpha1.PhaseProgressing, v1alpha1.PhasePromoting:
+		return p.Strong(text)
+	}
+	return text
+}
