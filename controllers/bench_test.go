@@ -153,7 +153,7 @@ func populateOne(ctx context.Context, c client.Client, i int) error {
 	}
 	ro := &v1alpha1.Rollout{ObjectMeta: *meta.DeepCopy(), Spec: v1alpha1.RolloutSpec{
 		WorkloadRef: v1alpha1.WorkloadRef{Name: meta.Name}, ServiceRef: v1alpha1.ServiceRef{Name: meta.Name},
-		Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: []v1alpha1.Step{{Weight: 10}}}},
+		Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: []v1alpha1.Step{{Weight: new(int32(10))}}}},
 	}}
 	ro.Spec.Acks.Timeout.Duration = time.Minute
 	return c.Create(ctx, ro)

@@ -27,7 +27,7 @@ func unadopted() *Observation {
 			WorkloadRef: v1alpha1.WorkloadRef{Name: testName},
 			ServiceRef:  v1alpha1.ServiceRef{Name: testName},
 			Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{TotalWeight: 100, Steps: []v1alpha1.Step{
-				{Weight: 20}, {Weight: 50, Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}},
+				{Weight: new(int32(20))}, {Weight: new(int32(50)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}},
 			}}},
 		},
 	}

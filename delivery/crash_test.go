@@ -65,7 +65,7 @@ func crashAt(t *testing.T, story func(*crashing), n int) (end string, writes int
 	t.Helper()
 	c := &crashing{world: newWorld(), t: t, at: n}
 	c.violated = func(invariant, what string) { t.Errorf("crash before write %d: %s: %s", n, invariant, what) }
-	c.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: 10}, {Weight: 60}}
+	c.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: new(int32(10))}, {Weight: new(int32(60))}}
 	c.ro.Spec.ProgressDeadlineSeconds = 60
 	c.until(v1alpha1.PhaseHealthy, "rA")
 	c.writes = 0

@@ -59,7 +59,7 @@ func (s *sim) disturbRollout() {
 			c := ro.Spec.Strategy.Canary
 			from, to := c.TotalWeight, []int32{100, 1000}[s.r.IntN(2)]
 			for i := range c.Steps {
-				c.Steps[i].Weight = c.Steps[i].Weight * to / from
+				c.Steps[i].Weight = new(*c.Steps[i].Weight * to / from)
 			}
 			c.TotalWeight = to
 		})

@@ -136,7 +136,7 @@ func TestMeasuring(t *testing.T) {
 		"not yet": {"interval", judged, func(o *Observation) { measuredBefore(o, v1alpha1.VerdictNoVerdict, 9*time.Second) }, "Progressing, Progressing\nasks again at 1s"},
 		"no weight": {"nothing to be judged by", judged, func(o *Observation) {
 			record(o).Weight = 0
-			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = 0
+			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(0))
 			o.Proxies.Effective = 0
 			record(o).Capacity, record(o).Replicas = 0, 0
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
@@ -179,14 +179,14 @@ func TestMeasuring(t *testing.T) {
 		"no weight, long": {"without weight no verdict is overdue", judged, func(o *Observation) {
 			since(time.Hour)(o)
 			record(o).Weight, o.Proxies.Effective = 0, 0
-			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = 0
+			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(0))
 			record(o).Capacity, record(o).Replicas = 0, 0
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
 			o.Rollout.Spec.Analysis.OnDeadline = v1alpha1.DeadlineRollback
 		}, "records Stepping step 2, weight 0/100, not acked"},
 		"raised, not judged": {"I3: the present weight first", judged, func(o *Observation) {
 			measuredBefore(o, v1alpha1.VerdictNoVerdict, 9*time.Second)
-			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = 25
+			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(25))
 		}, "Progressing, Progressing\nasks again at 1s"},
 	})
 }

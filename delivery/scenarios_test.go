@@ -23,7 +23,7 @@ var scenarios = map[string]func(*story){
 	},
 	"recreate-allowed": func(s *story) {
 		s.d.Recreate = true
-		s.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: 50}}
+		s.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: new(int32(50))}}
 		s.run(time.Minute, func() bool { return false })
 		s.edit("sets allowRecreateStrategy", func(ro *v1alpha1.Rollout) { ro.Spec.AllowRecreateStrategy = true })
 		s.adopted()
@@ -143,7 +143,7 @@ var scenarios = map[string]func(*story){
 	"steps-edited": func(s *story) {
 		s.at(25)
 		s.until("step 3", func() bool { return s.record().Step == 3 && s.record().AckedAt != nil })
-		s.edit("lowers the third step to 30 %", func(ro *v1alpha1.Rollout) { ro.Spec.Strategy.Canary.Steps[2].Weight = 30 })
+		s.edit("lowers the third step to 30 %", func(ro *v1alpha1.Rollout) { ro.Spec.Strategy.Canary.Steps[2].Weight = new(int32(30)) })
 		s.until("30 %", s.atWeight(30))
 		s.edit("removes the third step", func(ro *v1alpha1.Rollout) {
 			ro.Spec.Strategy.Canary.Steps = ro.Spec.Strategy.Canary.Steps[:2]
@@ -160,7 +160,7 @@ var scenarios = map[string]func(*story){
 		s.endsHealthy("xB")
 	},
 	"endless-pause": func(s *story) {
-		s.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: 20, Pause: &v1alpha1.Pause{}}}
+		s.ro.Spec.Strategy.Canary.Steps = []v1alpha1.Step{{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}}
 		s.adopted()
 		s.canaryStarts("B")
 		s.until("paused", s.settledIn(v1alpha1.PhasePaused))

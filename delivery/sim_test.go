@@ -152,7 +152,7 @@ func (s *sim) steps() []v1alpha1.Step {
 	weight := int32(0)
 	for i := range steps {
 		weight = min(100, weight+int32(s.r.IntN(45)))
-		steps[i].Weight = weight
+		steps[i].Weight = new(weight)
 		switch s.r.IntN(5) {
 		case 0:
 			steps[i].Pause = &v1alpha1.Pause{}

@@ -40,22 +40,12 @@ func (p *pass) scaleDownDelay() time.Duration {
 	return defaultScaleDown
 }
 
-func (p *pass) steps() []v1alpha1.Step {
-	if c := p.Rollout.Spec.Strategy.Canary; c != nil {
-		return c.Steps
-	}
-	return nil
-}
+func (p *pass) steps() []Step { return Steps(&p.Rollout.Spec.Strategy) }
 
-func (p *pass) specTotal() int32 {
-	if c := p.Rollout.Spec.Strategy.Canary; c != nil && c.TotalWeight > 0 {
-		return c.TotalWeight
-	}
-	return defaultTotal
-}
+func (p *pass) specTotal() int32 { return TotalWeight(&p.Rollout.Spec.Strategy) }
 
 // step is the step that the record names, nil once the whole weight is moved.
-func (p *pass) step() *v1alpha1.Step {
+func (p *pass) step() *Step {
 	if steps := p.steps(); p.rec.Step >= 1 && int(p.rec.Step) <= len(steps) {
 		return &steps[p.rec.Step-1]
 	}

@@ -146,7 +146,7 @@ func TestMessages(t *testing.T) {
 		},
 		"not rendered, nobody": {steppingWith(func(o *Observation) {
 			unconfirmed(o)
-			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight, record(o).Weight = 0, 0
+			o.Rollout.Spec.Strategy.Canary.Steps[0].Weight, record(o).Weight = new(int32(0)), 0
 			record(o).Capacity, record(o).Replicas = 0, 0
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
 			o.Proxies = Proxies{}

@@ -75,7 +75,7 @@ func TestStepping(t *testing.T) {
 		"NACK of something older": {"what is published now was not rejected yet", steppingAt20, both(waiting, func(o *Observation) { o.Proxies.Acked, o.Proxies.Rejected, o.Proxies.Current = 1, 1, false }), "Progressing, Progressing"},
 		"pods pending, paused":    {"they were asked for before", steppingAt20, both(fresh, paused, func(o *Observation) { o.ReplicaSets[1].Available = 1 }), "Progressing, Progressing\nasks again at 10m0s"},
 		"same weight, paused": {"nothing rises", steppingAt20, both(fresh, paused, func(o *Observation) {
-			o.Rollout.Spec.Strategy.Canary.Steps[1].Weight = 20
+			o.Rollout.Spec.Strategy.Canary.Steps[1].Weight = new(int32(20))
 			record(o).Replicas = 1
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 1, 0)
 		}), "records Stepping step 2, weight 20/100"},
@@ -121,20 +121,20 @@ func TestStepping(t *testing.T) {
 		"all silent, Continue": {"nobody has shown what the others would get", steppingAt20, both(unacked(-time.Minute), func(o *Observation) { o.Proxies.Acked = 0; o.Rollout.Spec.Acks.OnTimeout = v1alpha1.AckTimeoutContinue }), "records Retreating, weight 0/100 (then RolledBack; ProxySilent)"},
 		"paused":               {"no next step", steppingAt20, paused, "Paused, Paused"},
 		"refused":              {"nothing moves", steppingAt20, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"} }, "Paused, InvalidQuery"},
-		"pause runs":           {"not over yet", steppingAt20, onlyStep(v1alpha1.Step{Weight: 20, Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: 61 * time.Second}}}), "Progressing, Progressing\nasks again at 1s"},
-		"pause over":           {"just over", steppingAt20, onlyStep(v1alpha1.Step{Weight: 20, Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}}), "records Stepping step 2, weight 20/100, not acked"},
-		"endless":              {"until somebody promotes", steppingAt20, onlyStep(v1alpha1.Step{Weight: 20, Pause: &v1alpha1.Pause{}}), "Paused, Paused"},
-		"promoted":             {"somebody did", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: 20, Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/1"} }), "records Stepping step 2, weight 20/100, not acked"},
-		"other promoted":       {"another step", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: 20, Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/2"} }), "Paused, Paused"},
-		"lowered":              {"towards stable nothing is waited for", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: 10}), unacked(-time.Second)), "records Stepping step 1, weight 10/100, not acked"},
-		"raised":               {"a rise like any other: the step begins again", steppingAt20, onlyStep(v1alpha1.Step{Weight: 25}), "records Stepping step 1, weight 20/100, not acked"},
-		"raised, unacked":      {"I3", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: 25}), unacked(-time.Second)), "Progressing, Progressing\nasks again at 59s"},
-		"raised, paused":       {"paused", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: 25}), paused), "Paused, Paused"},
+		"pause runs":           {"not over yet", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: 61 * time.Second}}}), "Progressing, Progressing\nasks again at 1s"},
+		"pause over":           {"just over", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}}), "records Stepping step 2, weight 20/100, not acked"},
+		"endless":              {"until somebody promotes", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), "Paused, Paused"},
+		"promoted":             {"somebody did", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/1"} }), "records Stepping step 2, weight 20/100, not acked"},
+		"other promoted":       {"another step", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/2"} }), "Paused, Paused"},
+		"lowered":              {"towards stable nothing is waited for", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(10))}), unacked(-time.Second)), "records Stepping step 1, weight 10/100, not acked"},
+		"raised":               {"a rise like any other: the step begins again", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(25))}), "records Stepping step 1, weight 20/100, not acked"},
+		"raised, unacked":      {"I3", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(25))}), unacked(-time.Second)), "Progressing, Progressing\nasks again at 59s"},
+		"raised, paused":       {"paused", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(25))}), paused), "Paused, Paused"},
 		"fewer steps":          {"the whole weight comes next, judged like any", atWhole, func(o *Observation) { record(o).Step, record(o).Weight = 9, 20 }, "records Stepping step 3"},
 		"finer total": {"the sum of the routes stays", steppingAt20, func(o *Observation) {
 			c := o.Rollout.Spec.Strategy.Canary
 			c.TotalWeight = 1000
-			c.Steps[0].Weight = 155
+			c.Steps[0].Weight = new(int32(155))
 		}, "records Stepping step 1, weight 15/100, not acked"},
 		"third":       {"back first", steppingAt20, func(o *Observation) { o.Deployment.Template = "C" }, "records Retreating, weight 0/100 (then Prepare; Superseded)"},
 		"back":        {"the canary goes", steppingAt20, func(o *Observation) { o.Deployment.Template = "A" }, "records Retreating, weight 0/100 (then Restore; Superseded)"},

@@ -114,9 +114,9 @@ func newWorld() *world {
 			WorkloadRef: v1alpha1.WorkloadRef{Name: testName},
 			ServiceRef:  v1alpha1.ServiceRef{Name: testName},
 			Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{TotalWeight: 100, Steps: []v1alpha1.Step{
-				{Weight: 5, Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}},
-				{Weight: 25},
-				{Weight: 50, Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}},
+				{Weight: new(int32(5)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}},
+				{Weight: new(int32(25))},
+				{Weight: new(int32(50)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}},
 			}}},
 			Acks:                    v1alpha1.Acks{Timeout: metav1.Duration{Duration: time.Minute}, OnTimeout: v1alpha1.AckTimeoutRollback},
 			ProgressDeadlineSeconds: 600,

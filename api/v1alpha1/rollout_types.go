@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // Rollout says how the template of a Deployment is delivered: which Service's
@@ -21,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="MESSAGE",type=string,JSONPath=`.status.message`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a Rollout must not be longer than 63 characters: it is written as a label on the Deployment and its Services"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Progressing', 'Paused', 'Promoting', 'RollingBack', 'RolledBack']) || (self.spec.workloadRef == oldSelf.spec.workloadRef && self.spec.serviceRef == oldSelf.spec.serviceRef)",message="workloadRef and serviceRef cannot change while a rollout is on its way: wait until the phase is Healthy, or go back to the stable template first"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Progressing', 'Paused', 'Promoting', 'RollingBack']) || (has(self.spec.strategy.canary) == has(oldSelf.spec.strategy.canary) && has(self.spec.strategy.blueGreen) == has(oldSelf.spec.strategy.blueGreen) && has(self.spec.strategy.abTest) == has(oldSelf.spec.strategy.abTest))",message="the strategy cannot be switched while a rollout is on its way: wait until the phase is Healthy or RolledBack, or go back to the stable template first"
 type Rollout struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -43,6 +43,8 @@ type RolloutList struct {
 }
 
 // RolloutSpec is what the user wants.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.strategy.canary) || self.strategy.canary.steps.all(s, !has(s.checks) || s.checks.all(c, has(self.analysis) && self.analysis.checks.exists(k, k.name == c)))",message="a step names a check that there is not: correct the name in steps[].checks, or add the check to analysis.checks"
 type RolloutSpec struct {
 	// workloadRef names the Deployment whose template is delivered. It stays the
 	// user's: it goes on saying what runs.
@@ -115,56 +117,6 @@ type ServiceRef struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1035Label().validate(self).hasValue()",message="must be the name of a Service: lower-case letters, digits and '-', starting with a letter"
 	Name string `json:"name"`
-}
-
-// Strategy is a union: exactly one member is set.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.canary)",message="exactly one strategy must be set: add strategy.canary with its steps"
-type Strategy struct {
-	// canary moves the requests in steps of weight.
-	// +optional
-	Canary *Canary `json:"canary,omitempty"`
-}
-
-// Canary moves requests to the canary in steps of rising weight.
-//
-// +kubebuilder:validation:XValidation:rule="self.steps.all(s, s.weight <= self.totalWeight)",message="no step's weight may be over totalWeight: lower it, or raise totalWeight (100, 1000 or 10000)"
-// +kubebuilder:validation:XValidation:rule="self.steps.map(s, s.weight).isSorted()",message="the weights of the steps must not descend: put the steps in the order of their weights"
-type Canary struct {
-	// totalWeight is what the weights are out of.
-	// +optional
-	// +kubebuilder:default=100
-	// +kubebuilder:validation:Enum=100;1000;10000
-	TotalWeight int32 `json:"totalWeight,omitempty"`
-	// steps are gone through in order; after the last one the canary is promoted.
-	// +required
-	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=50
-	Steps []Step `json:"steps"`
-}
-
-// Step is a traffic state to reach and hold.
-//
-// +kubebuilder:validation:XValidation:rule="self.weight == 0 || !has(self.replicas) || (type(self.replicas) == int ? self.replicas > 0 : self.replicas != '0%')",message="a step with a weight above 0 needs canary pods: set replicas above 0, or leave it out"
-type Step struct {
-	// weight is the share of requests meant for the canary, out of totalWeight.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=10000
-	Weight int32 `json:"weight"`
-	// replicas is the size of the canary at this step, a number of pods or a
-	// percentage of the Deployment's replicas. Without it the canary gets the
-	// share of pods that its weight is of the requests, rounded up.
-	// +optional
-	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:MaxLength=8
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 && self <= 100000 : self.matches('^(100|[1-9]?[0-9])%$')",message="must be a number of pods from 0 to 100000, or a percentage from 0% to 100%"
-	Replicas *intstr.IntOrString `json:"replicas,omitempty"`
-	// pause holds the step after its weight is acked. Without it the rollout goes
-	// on as soon as every check has passed once.
-	// +optional
-	Pause *Pause `json:"pause,omitempty"`
 }
 
 // Pause holds a step: for a duration, or, when empty, until somebody promotes, or
