@@ -102,10 +102,11 @@ func startIdle(t testing.TB, n int) *idleLoop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	samples := newSampler(nil, time.Now, func(types.NamespacedName) {})
+	wake := func(types.NamespacedName) {}
+	beside := besides{samples: newSampler(nil, time.Now, wake), notices: newNotifier(nil, time.Now, wake)}
 	w := newWorld(gateway, NewViews(gateway))
 	w.published(nil, proxy.Output{}) // The mesh loop's first pass, over a cluster without proxies.
-	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), samples, meters)
+	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), beside, meters)
 	out.settle(t)
 	return out
 }

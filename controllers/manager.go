@@ -31,6 +31,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/controllers/notify"
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/inject"
@@ -47,6 +48,8 @@ type Options struct {
 	// Prometheus is where checks are measured. With an empty URL every check waits
 	// without a verdict.
 	Prometheus metrics.Options
+	// Notify are the targets that Rollouts can tell of what happens.
+	Notify *notify.Targets
 	// Version is this program's, with which those of proxies are compared.
 	Version string
 	// Workers is how many Rollouts are reconciled at once; 0 stands for 8.
@@ -123,8 +126,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		}
 	}
 	w := newWorld(o.Proxy.Gateway, o.Views)
-	samples := newSampler(queries, o.Now, waker)
-	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), samples, meters)
+	beside := besides{samples: newSampler(queries, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker)}
+	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, meters)
 	owners, err := setupPolicies(ctx, mgr, xdsServer, w, o.Now)
 	if err != nil {
 		return err
@@ -151,15 +154,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 
 // newRolloutLoop puts a rollout loop together from what it shares with others. Its
 // clock is the sampler's; ctx lives as long as the controller does.
-func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, samples *sampler, m *meters) *rolloutLoop {
-	policies := newProber(mgr.GetClient(), samples.now)
+func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, b besides, m *meters) *rolloutLoop {
+	policies := newProber(mgr.GetClient(), b.samples.now)
 	return &rolloutLoop{
-		client: mgr.GetClient(), samples: samples, prober: policies, meters: m, process: ctx,
+		client: mgr.GetClient(), besides: b, prober: policies, meters: m, process: ctx,
 		events: mgr.GetEventRecorder("crossfade"),
 		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 		observer: &observer{
-			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: samples.now,
-			proxies: proxies, prober: policies, samples: samples, parser: newParser(),
+			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: b.samples.now,
+			proxies: proxies, prober: policies, besides: b, parser: newParser(),
 		},
 	}
 }

@@ -30,8 +30,8 @@ type observer struct {
 	now     func() time.Time
 	proxies *proxyWatch
 	prober  *prober
-	samples *sampler
-	parser  *parser
+	besides
+	parser *parser
 }
 
 // observed is an Observation with the objects that acting on it needs.
@@ -74,7 +74,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		return nil, err
 	}
 	o.portsLacking(out)
-	out.Samples = o.samples.answered(ro)
+	out.Samples, out.Told = o.samples.answered(ro), o.notices.told(ro)
 	out.Policies = o.prober.policies(ctx, out)
 	return out, nil
 }

@@ -27,13 +27,19 @@ type rolloutLoop struct {
 	client   client.Client
 	observer *observer
 	actor    *actor
-	samples  *sampler
-	prober   *prober
-	events   events.EventRecorder
-	meters   *meters
+	besides
+	prober *prober
+	events events.EventRecorder
+	meters *meters
 	// process lives as long as the controller does; measurements outlive the pass
 	// that asked for them.
 	process context.Context
+}
+
+// besides is what goes on beside the loop: its answers are observed in a later pass.
+type besides struct {
+	samples *sampler
+	notices *notifier
 }
 
 // Reconcile makes one pass over one Rollout.
@@ -43,6 +49,7 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 		if apierrors.IsNotFound(err) {
 			l.meters.forget(req.NamespacedName)
 			l.observer.parser.forget(req.NamespacedName)
+			l.notices.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -68,7 +75,9 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 		return fmt.Errorf("write status: %w", err)
 	}
 	l.samples.seen(ro, seen.Samples)
+	l.notices.seen(ro, seen.Told)
 	l.tell(ro, plan.Events...)
+	l.notices.send(l.process, ro, plan.Status.Notices)
 	for _, action := range plan.Actions {
 		if err := l.actor.act(ctx, seen, action); err != nil {
 			return err

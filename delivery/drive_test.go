@@ -43,6 +43,7 @@ func (w *world) pass() (bool, Plan) {
 	did, err := w.commit(&o, &plan)
 	if err == nil {
 		w.tellEvents(plan.Events)
+		w.post.send(w.ro)
 	}
 	for i := range plan.Actions {
 		if err != nil {

@@ -51,6 +51,8 @@ const (
 	EventStableLost = "StableLost"
 	// EventDeploymentGone: the adopted Deployment was deleted.
 	EventDeploymentGone = "DeploymentGone"
+	// EventNotificationFailed: a target could not be told of something.
+	EventNotificationFailed = "NotificationFailed"
 	// EventDetached: the Deployment was let go.
 	EventDetached = "Detached"
 )

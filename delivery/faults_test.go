@@ -273,6 +273,9 @@ func (s *sim) come() string {
 	if s.ro != nil && !s.terminal() {
 		return fmt.Sprintf("it does not end: %s; record %+v", s.ro.Status.Message, s.record())
 	}
+	if missed := s.post.missed(); missed != "" && s.ro != nil {
+		return missed
+	}
 	return s.judgeEnd()
 }
 

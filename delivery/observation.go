@@ -36,6 +36,9 @@ type Observation struct {
 	// Samples are the measurements that were asked for by the last plan and have
 	// been answered since; each is seen once.
 	Samples []Sample
+	// Told are the notices of status.notices that have been sent, or given up, since;
+	// each is seen once.
+	Told []Told
 	// Policies says whether the API server holds templates and pins by itself.
 	Policies Policies
 	// Autoscaled says that an HPA targets the Deployment: it must have time to see

@@ -78,6 +78,9 @@ func (w *world) observe() Observation {
 		Samples: w.samples,
 	}
 	w.samples = nil
+	if w.post != nil {
+		o.Told = slices.Clone(w.post.told)
+	}
 	name, service := c.ro.Spec.WorkloadRef.Name, c.ro.Spec.ServiceRef.Name
 	if rec := c.ro.Status.Record; rec != nil {
 		name, service = rec.Workload, rec.Service

@@ -25,6 +25,8 @@ func (w *world) writeStatus(o *Observation, plan *Plan) error {
 		return errConflict
 	}
 	w.heard(o.Samples)
+	w.post.written(o.Told)
+	w.post.saw(plan.Events)
 	was, next := w.ro.Status.Record, plan.Status.Record
 	w.traceStatus(&w.ro.Status, &plan.Status)
 	w.ro.Status = *plan.Status.DeepCopy()

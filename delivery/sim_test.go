@@ -133,6 +133,9 @@ func (s *sim) setUp() {
 		}
 		s.measure = s.answers
 	}
+	if s.one(3) {
+		s.post = newPost(s.ro)
+	}
 	if s.one(4) {
 		s.svcs = append(s.svcs, &service{Service: Service{Name: "web-lb", UID: s.uid(), Selects: true}, rv: s.next()})
 	}
@@ -259,6 +262,9 @@ func (s *sim) control() {
 		return
 	}
 	s.tellEvents(plan.Events)
+	if s.one(2) {
+		s.post.send(s.ro)
+	}
 	if len(plan.Actions) > 0 && plan.Status.Record != nil && s.obs.Rollout.Status.Record != nil && !sameRecord(plan.Status.Record, s.obs.Rollout.Status.Record) {
 		s.violated("I7", "a plan that changes the record has actions")
 	}
@@ -280,6 +286,7 @@ func (s *sim) seeLive() {
 func (s *sim) crash() {
 	s.trace("fault", "the controller crashes")
 	s.todo, s.samples = nil, nil
+	s.post.crash()
 	s.published, s.renderedRV = nil, -1
 	s.facts.listening = s.now
 	for _, p := range s.proxies {

@@ -109,6 +109,7 @@ func (p *pass) status() v1alpha1.RolloutStatus {
 		}
 	}
 	s.Conditions = p.conditions(phase, reason, message)
+	s.Notices = p.notices(&s)
 	return s
 }
 

@@ -47,6 +47,7 @@ type world struct {
 	// measure answers a check; nil is a source that does not answer.
 	measure  func(check, revision string) Sample
 	samples  []Sample
+	post     *post
 	cache    cache
 	trace    func(who, what string)
 	violated func(invariant, what string)

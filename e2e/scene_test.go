@@ -34,6 +34,8 @@ type setup struct {
 	Check      bool
 	AckTimeout string
 	Deadline   int
+	// Notify is the target that is told of everything.
+	Notify string
 	// Meshed labels the namespace, as the tutorials of meshes do.
 	Meshed bool
 }

@@ -86,6 +86,12 @@ type RolloutSpec struct {
 	// along. Without it such a Deployment is refused, reason RecreateStrategy.
 	// +optional
 	AllowRecreateStrategy bool `json:"allowRecreateStrategy,omitempty"`
+	// notify says whom to tell of what.
+	// +optional
+	// +listType=map
+	// +listMapKey=target
+	// +kubebuilder:validation:MaxItems=10
+	Notify []Notification `json:"notify,omitempty"`
 	// paused stops every move but those towards stable.
 	// +optional
 	Paused bool `json:"paused,omitempty"`

@@ -86,6 +86,11 @@ type RolloutStatus struct {
 	// +optional
 	// +listType=atomic
 	History []HistoryEntry `json:"history,omitempty"`
+	// notices are what has happened lately, and whom it has still to be told.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	Notices []Notice `json:"notices,omitempty"`
 	// record is what must survive a crash; it is the controller's own.
 	// +optional
 	Record *Record `json:"record,omitempty"`

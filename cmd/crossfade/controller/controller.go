@@ -24,6 +24,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/crossfade-dev/crossfade/controllers"
+	"github.com/crossfade-dev/crossfade/controllers/notify"
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -45,6 +46,7 @@ type settings struct {
 	leaderElect            bool
 	maxConnectionAge       time.Duration
 	workers                int
+	notify                 string
 	identity               identitySettings
 	injection              injectionSettings
 	collector              ir.Collector
@@ -69,6 +71,7 @@ func parse(args []string) (settings, error) {
 	s.identity.flags(f)
 	s.injection.flags(f)
 	f.StringVar(&collector, "otlp-collector", "", "where sidecars send spans by OTLP over gRPC, HOST:PORT; empty: nothing is traced")
+	f.StringVar(&s.notify, "notify-targets", "", "file with the targets that Rollouts can tell of what happens; it may come later. Empty: there are none")
 	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
 	err := f.Parse(args)
 	if err != nil {
@@ -121,6 +124,10 @@ func Run(ctx context.Context, version string, args []string) error {
 		}
 		return err
 	}
+	targets, err := notify.Open(s.notify)
+	if err != nil {
+		return fmt.Errorf("read --notify-targets: %w", err)
+	}
 	log := zap.New(zap.UseDevMode(false))
 	ctrl.SetLogger(log)
 	config, err := ctrl.GetConfig()
@@ -149,7 +156,7 @@ func Run(ctx context.Context, version string, args []string) error {
 	}
 	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
-		Proxy: options, Views: views, Prometheus: s.prometheus, Version: version, Workers: s.workers, Now: time.Now,
+		Proxy: options, Views: views, Prometheus: s.prometheus, Version: version, Notify: targets, Workers: s.workers, Now: time.Now,
 	}); err != nil {
 		return err
 	}
