@@ -27,14 +27,30 @@ type Told struct {
 // twice. Sending it is the shell's, and holds up nothing.
 func (p *pass) notices(next *v1alpha1.RolloutStatus) []v1alpha1.Notice {
 	box := p.sent()
-	for _, n := range p.happened(next) {
-		n.Pending = p.wants(n.On)
-		known := slices.ContainsFunc(box, func(o v1alpha1.Notice) bool { return o.ID == n.ID })
-		if len(n.Pending) > 0 && !known {
-			box = append(box, n)
+	for _, n := range p.happened() {
+		for known(box, n.ID) {
+			n.ID += "+" // The same twice within a microsecond is two things still.
+		}
+		box = p.put(box, n)
+	}
+	for _, n := range p.stands(next) {
+		if !known(box, n.ID) {
+			box = p.put(box, n)
 		}
 	}
 	return box[max(0, len(box)-maxNotices):]
+}
+
+func known(box []v1alpha1.Notice, id string) bool {
+	return slices.ContainsFunc(box, func(n v1alpha1.Notice) bool { return n.ID == id })
+}
+
+// put adds a notice that somebody wants.
+func (p *pass) put(box []v1alpha1.Notice, n v1alpha1.Notice) []v1alpha1.Notice {
+	if n.Pending = p.wants(n.On); len(n.Pending) == 0 {
+		return box
+	}
+	return append(box, n)
 }
 
 // sent is the present outbox without the targets that have been told since.
@@ -77,16 +93,22 @@ func (p *pass) wants(h v1alpha1.Happening) []string {
 	return targets
 }
 
-// happened are the notices that this pass gives rise to. Those of events go with a
-// change of the record and happen once, so their time tells them apart. A wait and a
-// stall are states: they are told of once per step.
-func (p *pass) happened(next *v1alpha1.RolloutStatus) []v1alpha1.Notice {
+// happened are the notices of this pass's events. These go with a change of the
+// record and happen once, so their time tells them apart.
+func (p *pass) happened() []v1alpha1.Notice {
 	var list []v1alpha1.Notice
 	for _, e := range p.plan.Events {
 		if h := happeningOf(e.Reason); h != "" {
 			list = append(list, p.notice(h, e.Message, "", p.now))
 		}
 	}
+	return list
+}
+
+// stands are the notices of what the status says now: a wait and a stall are states,
+// which may come and go, and are told of once per step.
+func (p *pass) stands(next *v1alpha1.RolloutStatus) []v1alpha1.Notice {
+	var list []v1alpha1.Notice
 	began := time.Time{}
 	if p.rec != nil {
 		began = latest(p.rec.Since.Time, p.rec.StepSince.Time)
