@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -47,7 +48,8 @@ func (r rendering) is(record *v1alpha1.Record) bool {
 // sameSplit compares what of a record the proxies are told.
 func sameSplit(a, b *v1alpha1.Record) bool {
 	return a.Service == b.Service && a.Stable == b.Stable && a.Canary == b.Canary && a.Old == b.Old &&
-		a.Weight == b.Weight && a.Total == b.Total && a.Capacity == b.Capacity
+		a.Weight == b.Weight && a.Total == b.Total && a.Capacity == b.Capacity &&
+		equality.Semantic.DeepEqual(a.Traffic, b.Traffic)
 }
 
 func newWorld(gateway types.NamespacedName, views *Views) *world {

@@ -166,7 +166,7 @@ func (d delivered) render(index podIndexes) ir.Service {
 	for _, port := range httpPorts(d.service) {
 		rendered := ir.Port{Number: uint32(port.Port), Name: port.Name, Protocol: protocolOf(port)}
 		if out.PerRevision {
-			rendered.Revisions = d.divide(port, pods)
+			d.divide(&rendered, port, pods)
 		} else {
 			endpoints := endpointsOf(pods[""], d.service, port)
 			rendered.Revisions = []ir.Revision{{Name: ir.Whole, Weight: out.Total, Endpoints: endpoints}}
@@ -177,8 +177,9 @@ func (d delivered) render(index podIndexes) ir.Service {
 	return out
 }
 
-// divide gives each revision its pods and its share of a port.
-func (d delivered) divide(port corev1.ServicePort, pods map[string][]*corev1.Pod) []ir.Revision {
+// divide gives each revision its pods and its share of a port, and says which
+// requests are none of the share.
+func (d delivered) divide(out *ir.Port, port corev1.ServicePort, pods map[string][]*corev1.Pod) {
 	var revisions []ir.Revision
 	serves := map[string]bool{}
 	for _, name := range d.split.names {
@@ -191,7 +192,8 @@ func (d delivered) divide(port corev1.ServicePort, pods map[string][]*corev1.Pod
 	for i := range revisions {
 		revisions[i].Weight = d.split.weight(revisions[i].Name, canary)
 	}
-	return revisions
+	out.Revisions = revisions
+	out.Traffic = d.split.trafficOn(serves[d.split.stable], serves[d.split.canary])
 }
 
 // effective sums up what was rendered for a delivery.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
 // defaultTotal is what weights are out of when a record does not say: nothing has
@@ -23,6 +24,8 @@ type split struct {
 	wanted uint32
 	// capacity is how many canary pods carry the wanted weight.
 	capacity uint32
+	// traffic is what the record says beside the weight, nil for nothing.
+	traffic *ir.Traffic
 }
 
 func splitOf(record *v1alpha1.Record) split {
@@ -43,6 +46,7 @@ func splitOf(record *v1alpha1.Record) split {
 	if record.Canary != "" && record.Canary != record.Stable {
 		s.canary = record.Canary
 		s.wanted = min(uint32(max(record.Weight, 0)), s.total)
+		s.traffic = trafficOf(record)
 	}
 	return s
 }

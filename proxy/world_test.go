@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,6 +98,13 @@ func checkPort(s ir.Service, p ir.Port) string {
 	if sum != s.Total || sum == 0 {
 		return fmt.Sprintf("%s (I1): the weights add up to %d of %d", at, sum, s.Total)
 	}
+	if t := p.Traffic; t != nil && (len(t.Match) > 0 || t.Restricted || !t.Mirror.IsZero()) {
+		for _, r := range p.Revisions {
+			if (r.Name == t.Canary || r.Name == t.Stable) && len(r.Endpoints) == 0 {
+				return fmt.Sprintf("%s (I2): requests are told apart, and %s has no endpoint", at, r.Name)
+			}
+		}
+	}
 	if !slices.IsSortedFunc(p.Revisions, func(a, b ir.Revision) int { return cmpString(a.Name, b.Name) }) {
 		return at + ": revisions are not in order"
 	}
@@ -144,6 +152,9 @@ func checkTranslated(config ir.Config, grown *xds.World) string {
 			return fmt.Sprint(view, problems)
 		}
 		for _, r := range snapshot.Routes {
+			if problem := checkStickySums(r); problem != "" {
+				return problem
+			}
 			for _, split := range r.Splits {
 				var sum uint64
 				for _, weight := range split.Weights {
@@ -152,6 +163,27 @@ func checkTranslated(config ir.Config, grown *xds.World) string {
 				if sum != uint64(split.Total) || sum == 0 || sum > math.MaxUint32 {
 					return fmt.Sprintf("%s: the split of %s adds up to %d of %d", r.Name, split.Service, sum, split.Total)
 				}
+			}
+		}
+	}
+	return ""
+}
+
+// checkStickySums says whether a route that picks by hash has weights that add up to
+// anything but the total: users would move with the sum.
+func checkStickySums(r *xds.Resource) string {
+	config := &routev3.RouteConfiguration{}
+	if err := r.Body.UnmarshalTo(config); err != nil {
+		return err.Error()
+	}
+	for _, host := range config.GetVirtualHosts() {
+		for _, route := range host.GetRoutes() {
+			var sum uint32
+			for _, c := range route.GetRoute().GetWeightedClusters().GetClusters() {
+				sum += c.GetWeight().GetValue()
+			}
+			if len(route.GetRoute().GetHashPolicy()) > 0 && sum != 100 {
+				return fmt.Sprintf("%s, route %s: the weights add up to %d", r.Name, route.GetName(), sum)
 			}
 		}
 	}
@@ -225,7 +257,31 @@ func (w *world) record(service string) *v1alpha1.Record {
 	if w.random.IntN(3) == 0 {
 		record.Old = "old"
 	}
+	if w.random.IntN(2) == 0 {
+		record.Traffic = w.traffic()
+	}
 	return record
+}
+
+// traffic is anything that a record may say of requests, and some that it must not.
+func (w *world) traffic() *v1alpha1.Traffic {
+	one, bad := "1", "(["
+	all := []v1alpha1.RequestMatch{
+		{Headers: []v1alpha1.ValueMatch{{Name: "x-team", Value: &one}}},
+		{Cookies: []v1alpha1.ValueMatch{{Name: "beta", Type: v1alpha1.MatchPresent}}},
+		{QueryParams: []v1alpha1.ValueMatch{{Name: "q", Type: v1alpha1.MatchRegex, Value: &bad}}},
+	}
+	traffic := &v1alpha1.Traffic{Match: all[w.random.IntN(4):], Audience: all[w.random.IntN(4):]}
+	switch w.random.IntN(3) {
+	case 0:
+		traffic.Sticky = &v1alpha1.Sticky{Cookie: &v1alpha1.StickyCookie{Name: "user"}}
+	case 1:
+		traffic.Sticky = &v1alpha1.Sticky{Header: &v1alpha1.StickyHeader{Name: "X-User"}}
+	}
+	if w.random.IntN(2) == 0 {
+		traffic.Mirror = &v1alpha1.Mirror{Percent: int32(1 + w.random.IntN(100))}
+	}
+	return traffic
 }
 
 func (w *world) pod(app, ip string) *corev1.Pod {

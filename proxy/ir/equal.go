@@ -14,7 +14,7 @@ func (s Service) Equal(o Service) bool {
 // Equal says whether two ports give the same configuration.
 func (p Port) Equal(o Port) bool {
 	return p.Number == o.Number && p.Name == o.Name && p.Protocol == o.Protocol &&
-		slices.EqualFunc(p.Revisions, o.Revisions, Revision.Equal) && slices.Equal(p.Pods, o.Pods)
+		slices.EqualFunc(p.Revisions, o.Revisions, Revision.Equal) && p.Traffic.Equal(o.Traffic) && slices.Equal(p.Pods, o.Pods)
 }
 
 // Equal says whether two revisions have the same weight, endpoints and exceptions.

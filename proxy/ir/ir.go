@@ -89,6 +89,8 @@ type Port struct {
 	// Revisions are sorted by name and are the same for all ports of a Service. One
 	// with weight 0 stays listed until its delivery is over.
 	Revisions []Revision `json:"revisions"`
+	// Traffic is nil where all requests follow the weights.
+	Traffic *Traffic `json:"traffic,omitempty"`
 	// Pods is where the pods of a headless Service listen, ready or not: whoever asks
 	// for one of them by name knows what he does. Sorted by IP, then port.
 	Pods []Endpoint `json:"pods,omitempty"`

@@ -214,7 +214,7 @@ func (m *modelEnvoy) fault() string {
 	for _, route := range m.routes {
 		for _, split := range route.Splits {
 			for revision, weight := range split.Weights {
-				if weight == 0 {
+				if weight == 0 && revision != split.Reached {
 					continue
 				}
 				cluster := split.Service + "|" + revision

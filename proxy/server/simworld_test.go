@@ -21,10 +21,12 @@ type simRevision struct {
 	badCluster, badCLA bool
 	ready              int
 	weight             uint32
+	// reached says that it gets requests by a condition or as copies, whatever its weight is.
+	reached bool
 }
 
-// simWorld is the truth of a schedule, from which snapshots are made. It keeps what rendering promises: weights above zero
-// only for revisions with endpoints, a constant sum, and never a sum of zero.
+// simWorld is the truth of a schedule, from which snapshots are made. It keeps what rendering promises: weights above zero,
+// conditions and copies only for revisions with endpoints, a constant sum, and never a sum of zero.
 type simWorld struct {
 	rng      *rand.Rand
 	services map[string]map[string]*simRevision
@@ -57,7 +59,7 @@ func (w *simWorld) change() {
 	name := pick(w.rng, slices.Sorted(maps.Keys(revisions)))
 	r := revisions[name]
 	w.next++
-	switch w.rng.IntN(14) {
+	switch w.rng.IntN(16) {
 	case 0, 1, 2:
 		w.shift(revisions, name)
 	case 3, 4:
@@ -93,6 +95,11 @@ func (w *simWorld) change() {
 		} else if len(w.services) < 3 {
 			w.addService()
 		}
+	case 14, 15:
+		for _, other := range revisions {
+			other.reached = false
+		}
+		r.reached = r.ready > 0 && w.rng.IntN(3) > 0
 	}
 }
 
@@ -128,7 +135,7 @@ func (w *simWorld) repair(revisions map[string]*simRevision) {
 	names := slices.Sorted(maps.Keys(revisions))
 	for _, name := range names {
 		if r := revisions[name]; r.ready == 0 {
-			r.weight = 0
+			r.weight, r.reached = 0, false
 		}
 		sum += revisions[name].weight
 	}
@@ -166,6 +173,10 @@ func (w *simWorld) snapshot() *xds.Snapshot {
 			route.References = append(route.References, cluster)
 			split.Weights[name] = r.weight
 			fmt.Fprintf(&version, "%s=%d,", name, r.weight)
+			if r.reached {
+				split.Reached, split.Traffic = name, name
+				fmt.Fprintf(&version, "%s*,", name)
+			}
 		}
 		route.Splits = []xds.Split{split}
 		route.Version = version.String()

@@ -81,13 +81,16 @@ func (a ServiceAck) LowestShare(revision string) float64 {
 }
 
 // HighestShare returns the largest share of the service's requests that the proxy may still be sending to a revision,
-// from 0 to 1. It is 1 when that is not known.
+// from 0 to 1. It is 1 when that is not known: a condition may fit all requests, and a copy of a request is one, too.
 func (a ServiceAck) HighestShare(revision string) float64 {
 	if a.Unknown {
 		return 1
 	}
 	highest := 0.0
 	for _, split := range a.Possible {
+		if split.Reached == revision && revision != "" {
+			return 1
+		}
 		highest = max(highest, share(split, revision))
 	}
 	return highest
@@ -298,7 +301,7 @@ func mentionsService(r *xds.Resource, service string) bool {
 // equalSplits says whether two versions divide the requests of a service alike, wherever they route to it.
 func equalSplits(a, b *xds.Resource, service string) bool {
 	return slices.EqualFunc(splitsOf(a, service), splitsOf(b, service), func(x, y xds.Split) bool {
-		return x.Port == y.Port && x.Total == y.Total && maps.Equal(x.Weights, y.Weights)
+		return x.Port == y.Port && x.Total == y.Total && x.Traffic == y.Traffic && maps.Equal(x.Weights, y.Weights)
 	})
 }
 

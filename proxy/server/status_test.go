@@ -15,6 +15,36 @@ import (
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
+// TestReached shows that what divides requests beside the weights is confirmed like
+// these, and that a revision that it may lead to counts as routed to.
+func TestReached(t *testing.T) {
+	s := New(testOptions())
+	s.Publish(testView, weighted("1", 25))
+	c := dial(t, serveOn(t, s), "p1")
+	c.sync()
+	check := func(what string, current bool, low, high float64) {
+		t.Helper()
+		await(t, s, what, func() bool {
+			got := s.ServiceAcks("shop/web")
+			return len(got) == 1 && got[0].Current == current &&
+				got[0].LowestShare("canary") == low && got[0].HighestShare("canary") == high
+		})
+	}
+	check("weights only", true, 0.25, 0.25)
+	reaching := weighted("2", 25)
+	reaching.Routes["r"].Splits[0].Reached, reaching.Routes["r"].Splits[0].Traffic = "canary", "match"
+	s.Publish(testView, reaching)
+	m := c.receive(routes)
+	check("the weights are the same, the conditions are not acked", false, 0.25, 1)
+	c.ack(routes, m)
+	check("conditions acked", true, 0.25, 1)
+	s.Publish(testView, weighted("3", 25))
+	m = c.receive(routes)
+	check("the conditions may still hold", false, 0.25, 1)
+	c.ack(routes, m)
+	check("their end acked", true, 0.25, 0.25)
+}
+
 func TestServiceAcks(t *testing.T) {
 	s := New(testOptions())
 	s.Publish(testView, weighted("1", 0))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
 // Problem is something that a proxy would reject, or that would leave it without
@@ -138,22 +139,43 @@ func checkRoute(route *routev3.Route) []string {
 	if weighted := route.GetRoute().GetWeightedClusters(); weighted != nil {
 		messages = append(messages, checkWeights(weighted)...)
 	}
-	for _, h := range route.GetMatch().GetHeaders() {
-		if regex := h.GetStringMatch().GetSafeRegex(); regex != nil {
-			if _, err := regexp.Compile(regex.GetRegex()); err != nil {
-				messages = append(messages, err.Error())
-			} else if regex.GetRegex() == "" {
-				messages = append(messages, "an expression is empty")
-			}
-		}
-		if h.GetName() == "" || strings.ContainsAny(h.GetName()+h.GetStringMatch().GetExact(), "\r\n\x00") {
-			messages = append(messages, fmt.Sprintf("header %q has no name or a line break", h.GetName()))
+	messages = append(messages, checkValues(route.GetMatch())...)
+	for _, m := range route.GetRoute().GetRequestMirrorPolicies() {
+		if m.GetCluster() == "" {
+			messages = append(messages, "copies go to a cluster without a name")
 		}
 	}
 	if path := route.GetMatch().GetPathSeparatedPrefix(); path != "" {
 		if len(path) < 2 || strings.HasSuffix(path, "/") || strings.ContainsAny(path, "?#") {
 			messages = append(messages, fmt.Sprintf("%q is no prefix of segments", path))
 		}
+	}
+	return messages
+}
+
+// checkValues finds what cannot be compared with the values of a request.
+func checkValues(match *routev3.RouteMatch) []string {
+	var messages []string
+	check := func(kind, name string, m *matcherv3.StringMatcher) {
+		if name == "" || strings.ContainsAny(name+m.GetExact()+m.GetPrefix(), "\r\n\x00") {
+			messages = append(messages, fmt.Sprintf("%s %q has no name or a line break", kind, name))
+		}
+		if regex := m.GetSafeRegex(); regex != nil {
+			if _, err := regexp.Compile(regex.GetRegex()); err != nil {
+				messages = append(messages, err.Error())
+			} else if regex.GetRegex() == "" {
+				messages = append(messages, "an expression is empty")
+			}
+		}
+	}
+	for _, h := range match.GetHeaders() {
+		check("header", h.GetName(), h.GetStringMatch())
+	}
+	for _, c := range match.GetCookies() {
+		check("cookie", c.GetName(), c.GetStringMatch())
+	}
+	for _, q := range match.GetQueryParameters() {
+		check("query parameter", q.GetName(), q.GetStringMatch())
 	}
 	return messages
 }

@@ -101,7 +101,7 @@ func sameRoutes(a, b *service) bool {
 		return a == b
 	}
 	return a.ir.Policy.OfRequests().Equal(b.ir.Policy.OfRequests()) && slices.EqualFunc(a.ir.Ports, b.ir.Ports, func(p, q ir.Port) bool {
-		return p.Number == q.Number && sameWeights(p, q)
+		return p.Number == q.Number && sameDivision(p, q)
 	})
 }
 

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -191,13 +192,16 @@ func statusCode(trigger string) (uint32, bool) {
 	return code, true
 }
 
-// matchMethods fits requests with any of some methods. They are not a user's, so that
-// they may be an expression.
+// matchMethods fits requests with any of some methods.
 func matchMethods(methods []string) *routev3.HeaderMatcher {
+	quoted := make([]string, len(methods))
+	for i, method := range methods {
+		quoted[i] = regexp.QuoteMeta(method)
+	}
 	return &routev3.HeaderMatcher{
 		Name: ":method",
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: strings.Join(methods, "|")}},
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: strings.Join(quoted, "|")}},
 		}},
 	}
 }

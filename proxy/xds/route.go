@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -8,7 +9,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -22,17 +22,24 @@ type ruledRoute struct {
 	policy ir.ServicePolicy
 }
 
-// makeServiceHost makes the virtual host for one port of a Service: the same split
-// for every request.
-func makeServiceHost(service ir.Service, port ir.Port) (*routev3.VirtualHost, error) {
-	list := shares([]part{{service: service.ServiceKey, port: port, total: service.Total, weight: 1}})
-	return makeHost(RouteName(service.ServiceKey, port.Number), "*", []ruledRoute{{
-		policy: service.Policy,
-		route: &routev3.Route{
-			Match:  makeMatch(ir.Match{Path: ir.PathMatch{Value: "/"}}),
-			Action: makeForward(list),
-		},
-	}})
+// makeServiceHost makes the virtual host for one port of a Service.
+func makeServiceHost(service ir.Service, port ir.Port, reader dialect) (*routev3.VirtualHost, error) {
+	own := part{service: service.ServiceKey, port: port, total: service.Total, weight: 1}
+	d := division{
+		dialect: reader,
+		match:   makeMatch(ir.Match{Path: ir.PathMatch{Value: "/"}}),
+		group:   group{traffic: port.Traffic, parts: []part{own}},
+	}
+	return makeHost(RouteName(service.ServiceKey, port.Number), "*", d.ruled(service.Policy))
+}
+
+// ruled are the routes, with what the Services ask of their callers.
+func (d division) ruled(policy ir.ServicePolicy) []ruledRoute {
+	var routes []ruledRoute
+	for _, r := range d.routes() {
+		routes = append(routes, ruledRoute{route: r, policy: policy})
+	}
+	return routes
 }
 
 // makeGatewayHost makes a virtual host of a gateway. Services that are not there
@@ -47,7 +54,7 @@ func makeGatewayHost(host ir.VirtualHost, services map[ir.ServiceKey]*service) (
 
 // makeHost gives the host the retry policy of most of its routes. Those that are
 // divided, of which there are few at a time, and those that a policy speaks of have one
-// of their own.
+// of their own. Where users stay on a revision, retries do, too.
 func makeHost(name, domain string, routes []ruledRoute) (*routev3.VirtualHost, error) {
 	usual, err := makeRetryPolicy(false)
 	if err != nil {
@@ -59,7 +66,7 @@ func makeHost(name, domain string, routes []ruledRoute) (*routev3.VirtualHost, e
 	}
 	for _, r := range routes {
 		own := usual
-		if divides(r.route) {
+		if divides(r.route) && !isSticky(r.route) {
 			if own, err = makeRetryPolicy(true); err != nil {
 				return nil, err
 			}
@@ -100,10 +107,7 @@ func makeRoutes(r ir.Route, services map[ir.ServiceKey]*service) []ruledRoute {
 		if bound += weightOf(g.parts); i < len(groups)-1 {
 			match.RuntimeFraction = makeFraction(bound, whole)
 		}
-		routes = append(routes, ruledRoute{
-			route:  &routev3.Route{Name: name, Match: match, Action: makeForward(shares(g.parts))},
-			policy: g.policy,
-		})
+		routes = append(routes, division{name: name, match: match, group: g}.ruled(g.policy)...)
 	}
 	return routes
 }
@@ -174,16 +178,11 @@ func makeMatch(m ir.Match) *routev3.RouteMatch {
 }
 
 func makeHeaderMatch(h ir.HeaderMatch) *routev3.HeaderMatcher {
-	value := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: h.Value}}
+	value := ir.ValueMatch{Name: h.Name, Comparison: ir.Exact, Value: h.Value}
 	if h.Regex {
-		value.MatchPattern = &matcherv3.StringMatcher_SafeRegex{
-			SafeRegex: &matcherv3.RegexMatcher{Regex: h.Value},
-		}
+		value.Comparison = ir.Regex
 	}
-	return &routev3.HeaderMatcher{
-		Name:                 h.Name,
-		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: value},
-	}
+	return makeValueHeader(value)
 }
 
 // clustersOf are the clusters that routes name, with weight 0 too, sorted.
@@ -192,13 +191,16 @@ func clustersOf(config *routev3.RouteConfiguration) []string {
 }
 
 // weightedClusters are the clusters that routes name, and whether any route gives
-// them requests.
+// them requests, or copies of some.
 func weightedClusters(config *routev3.RouteConfiguration) map[string]bool {
 	named := map[string]bool{}
 	for _, host := range config.GetVirtualHosts() {
 		for _, route := range host.GetRoutes() {
 			for _, c := range route.GetRoute().GetWeightedClusters().GetClusters() {
 				named[c.GetName()] = named[c.GetName()] || c.GetWeight().GetValue() > 0
+			}
+			for _, m := range route.GetRoute().GetRequestMirrorPolicies() {
+				named[m.GetCluster()] = true
 			}
 		}
 	}
@@ -207,6 +209,19 @@ func weightedClusters(config *routev3.RouteConfiguration) map[string]bool {
 
 // splitOf says how a port's requests are divided.
 func splitOf(service ir.Service, port ir.Port) Split {
+	split := weightsOf(service, port)
+	if t := port.Traffic; t != nil {
+		split.Traffic = digest(t)
+		if t.Reaches() {
+			split.Reached = t.Canary
+		}
+	}
+	return split
+}
+
+// weightsOf says how a port's connections are divided, in which no requests can be told
+// apart.
+func weightsOf(service ir.Service, port ir.Port) Split {
 	split := Split{
 		Service: service.String(),
 		Port:    port.Number,
@@ -217,4 +232,13 @@ func splitOf(service ir.Service, port ir.Port) Split {
 		split.Weights[r.Name] = r.Weight
 	}
 	return split
+}
+
+// digest tells two ways to divide requests apart.
+func digest(t *ir.Traffic) string {
+	content, err := json.Marshal(t)
+	if err != nil {
+		return err.Error() // It has nothing that cannot be marshalled.
+	}
+	return hash(content)
 }

@@ -14,6 +14,8 @@ import (
 type service struct {
 	ir    ir.Service
 	ports []port
+	// problems are what was left out.
+	problems []Problem
 }
 
 // port is a port of a Service with its resources.
@@ -23,6 +25,8 @@ type port struct {
 	// routes and listener are for clients in the mesh: the routes for all of them, the
 	// listener for gRPC clients.
 	routes, listener *Resource
+	// plainRoutes are the routes as gRPC clients understand them.
+	plainRoutes *Resource
 	// What follows is for sidecars only.
 	sidecar sidecarPort
 }
@@ -60,7 +64,12 @@ func (s *service) index(number uint32) int {
 // previous one that are the same. A weight that moved makes one RouteConfiguration
 // anew, a pod that came or went one ClusterLoadAssignment.
 func (m mesh) makeService(previous *service, next ir.Service) (*service, error) {
-	made := &service{ir: next, ports: make([]port, len(next.Ports))}
+	made := &service{ports: make([]port, len(next.Ports))}
+	var err error
+	if next, made.problems, err = withoutBadTraffic(next); err != nil {
+		return nil, err
+	}
+	made.ir = next
 	for i, p := range next.Ports {
 		maker := portMaker{mesh: m, service: next, next: p}
 		if previous != nil {
@@ -70,7 +79,6 @@ func (m mesh) makeService(previous *service, next ir.Service) (*service, error) 
 					slices.Equal(previous.ir.ClusterIPs, next.ClusterIPs)
 			}
 		}
-		var err error
 		if made.ports[i], err = maker.make(); err != nil {
 			return nil, fmt.Errorf("make port %d of Service %s: %w", p.Number, next, err)
 		}
@@ -106,9 +114,9 @@ func (k portMaker) make() (port, error) {
 		made.revisions = append(made.revisions, revision)
 	}
 	var err error
-	if k.was != nil && k.sameOwner && sameWeights(k.wasIR, k.next) {
-		made.routes = k.was.routes
-	} else if made.routes, err = makeServiceRoutes(k.service, k.next); err != nil {
+	if k.was != nil && k.sameOwner && sameDivision(k.wasIR, k.next) {
+		made.routes, made.plainRoutes = k.was.routes, k.was.plainRoutes
+	} else if err = k.makeRoutes(&made); err != nil {
 		return port{}, err
 	}
 	if k.was != nil {
@@ -174,22 +182,27 @@ func (k portMaker) makeCluster(m mesh, name string, noEjection bool) (*Resource,
 	return NewResource(name, cluster)
 }
 
-// sameWeights says whether two states of a port divide requests in the same way. Equal
+// sameDivision says whether two states of a port divide requests in the same way. Equal
 // weights have equal totals.
-func sameWeights(a, b ir.Port) bool {
-	if len(a.Revisions) != len(b.Revisions) {
-		return false
-	}
-	for i, r := range a.Revisions {
-		if r.Name != b.Revisions[i].Name || r.Weight != b.Revisions[i].Weight {
-			return false
-		}
-	}
-	return true
+func sameDivision(a, b ir.Port) bool {
+	return a.Traffic.Equal(b.Traffic) && slices.EqualFunc(a.Revisions, b.Revisions, func(r, s ir.Revision) bool {
+		return r.Name == s.Name && r.Weight == s.Weight
+	})
 }
 
-func makeServiceRoutes(s ir.Service, p ir.Port) (*Resource, error) {
-	host, err := makeServiceHost(s, p)
+func (k portMaker) makeRoutes(made *port) error {
+	var err error
+	if made.routes, err = makeServiceRoutes(k.service, k.next, envoy); err != nil {
+		return err
+	}
+	if made.plainRoutes = made.routes; k.next.Traffic != nil {
+		made.plainRoutes, err = makeServiceRoutes(k.service, k.next, grpcClient)
+	}
+	return err
+}
+
+func makeServiceRoutes(s ir.Service, p ir.Port, reader dialect) (*Resource, error) {
+	host, err := makeServiceHost(s, p, reader)
 	if err != nil {
 		return nil, err
 	}

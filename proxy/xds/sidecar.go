@@ -107,7 +107,7 @@ func (k portMaker) makeBytes(made *sidecarPort) error {
 	if err != nil {
 		return err
 	}
-	endpoints.Splits = []Split{splitOf(k.service, k.next)}
+	endpoints.Splits = []Split{weightsOf(k.service, k.next)}
 	made.tcpEndpoints = endpoints
 	return nil
 }

@@ -52,6 +52,10 @@ type Split struct {
 	Weights map[string]uint32
 	// Total is the sum of the weights, never 0.
 	Total uint32
+	// Reached is a revision that gets requests, or copies of some, whatever its weight is; empty for none.
+	Reached string `json:",omitempty"`
+	// Traffic is a hash of what divides the requests beside the weights; empty for nothing.
+	Traffic string `json:",omitempty"`
 }
 
 // Snapshot is everything that one kind of proxy may have, by name. It must not change after it was built. Every cluster

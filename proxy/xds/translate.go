@@ -70,6 +70,11 @@ func (o Options) Translate(previous *World, next ir.Config) *World {
 		world.gateways[view], world.Snapshots[view] = made, made.snapshot
 		world.Problems = append(world.Problems, problems...)
 	}
+	for _, s := range next.Services {
+		if made := world.services[s.ServiceKey]; made != nil {
+			world.Problems = append(world.Problems, made.problems...)
+		}
+	}
 	for _, view := range slices.Sorted(maps.Keys(world.gateways)) {
 		world.Problems = append(world.Problems, checkReferences(world.Snapshots[view])...)
 	}
@@ -113,7 +118,7 @@ func (w *World) forGRPC() *Snapshot {
 			for _, r := range p.revisions {
 				snapshot.Clusters[r.plain.Name], snapshot.Endpoints[r.plain.Name] = r.plain, r.plainEndpoints
 			}
-			snapshot.Routes[p.routes.Name] = p.routes
+			snapshot.Routes[p.plainRoutes.Name] = p.plainRoutes
 			snapshot.Listeners[p.listener.Name] = p.listener
 		}
 	}

@@ -34,7 +34,18 @@ func weightOf(parts []part) (sum uint64) {
 // group are backends whose Services ask for the same.
 type group struct {
 	policy ir.ServicePolicy
-	parts  []part
+	// traffic is that of the one backend with a weight, nil where requests follow the
+	// weights alone.
+	traffic *ir.Traffic
+	parts   []part
+}
+
+func newGroup(p part) group { return group{policy: p.policy, traffic: p.port.Traffic} }
+
+// takes says whether a further backend can be in the group. One that tells requests
+// apart by more than weights is alone: its matches are about its own share.
+func (g group) takes(p part) bool {
+	return g.traffic == nil && p.port.Traffic == nil && g.policy.Equal(p.policy)
 }
 
 // groupParts puts the backends together that ask for the same, without changing their
@@ -45,14 +56,14 @@ func groupParts(parts []part) []group {
 	if first < 0 {
 		return nil
 	}
-	groups := []group{{policy: parts[first].policy}}
-	for _, p := range parts {
+	groups := []group{newGroup(parts[first])}
+	for k, p := range parts {
 		i := 0
-		if p.weight > 0 {
-			i = slices.IndexFunc(groups, func(g group) bool { return g.policy.Equal(p.policy) })
+		if p.weight > 0 && k != first {
+			i = slices.IndexFunc(groups, func(g group) bool { return g.takes(p) })
 		}
 		if i < 0 {
-			groups = append(groups, group{policy: p.policy})
+			groups = append(groups, newGroup(p))
 			i = len(groups) - 1
 		}
 		groups[i].parts = append(groups[i].parts, p)
