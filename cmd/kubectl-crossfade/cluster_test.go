@@ -42,11 +42,13 @@ type cluster struct {
 	answer func(w http.ResponseWriter, r *http.Request) bool
 	// after, if set, is what the cluster's controllers do after a write.
 	after func(c *cluster)
+	// changed is closed at a change, for those who watch.
+	changed chan struct{}
 }
 
 func newCluster(t *testing.T, files ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t}
+	c := &cluster{t: t, changed: make(chan struct{})}
 	for _, file := range files {
 		raw, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {
@@ -83,6 +85,10 @@ var kinds = map[string]string{
 
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.answer != nil && c.answer(w, r) {
+		return
+	}
+	if r.URL.Query().Get("watch") != "" {
+		c.watch(w, r)
 		return
 	}
 	c.mu.Lock()
@@ -158,6 +164,36 @@ func (c *cluster) write(w http.ResponseWriter, r *http.Request, namespace, resou
 	if c.after != nil {
 		c.after(c)
 	}
+}
+
+// watch tells of changes, without saying which.
+func (c *cluster) watch(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	for {
+		w.(http.Flusher).Flush()
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-changed:
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"type": "MODIFIED", "object": map[string]any{
+			"apiVersion": "crossfade.dev/v1alpha1", "kind": "Rollout", "metadata": map[string]any{"name": "payments"},
+		}})
+	}
+}
+
+// becomes replaces all objects by those of a file, and tells those who watch.
+func (c *cluster) becomes(file string) {
+	next := newCluster(c.t, file)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.objects = next.objects
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // set changes an object that the cluster has.

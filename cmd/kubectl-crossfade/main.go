@@ -15,7 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/outcome"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/steer"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/templates"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/tree"
 )
 
@@ -27,6 +30,9 @@ var version = "dev"
 func verbs() []session.Verb {
 	return []session.Verb{
 		tree.Get,
+		steer.Promote, steer.Abort, steer.Retry, steer.Pause, steer.Resume, steer.Override,
+		templates.Undo, templates.Restart, templates.History,
+		outcome.Wait,
 	}
 }
 

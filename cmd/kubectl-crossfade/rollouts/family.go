@@ -99,13 +99,9 @@ func Gather(ctx context.Context, client dynamic.Interface, namespace, name strin
 
 // GatherFor reads what belongs to a Rollout that was read before.
 func GatherFor(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) (*Family, error) {
-	f := &Family{Object: object}
-	f.Rollout, f.Strange = Read(object)
-	if err := f.gatherWorkload(ctx, client); err != nil {
-		return nil, err
-	}
-	if f.Deployment == nil {
-		return f, nil
+	f, err := GatherWorkload(ctx, client, object)
+	if err != nil || f.Deployment == nil {
+		return f, err
 	}
 	pods, err := client.Resource(session.Pods).Namespace(object.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: f.selector()})
 	if err != nil {
@@ -118,7 +114,13 @@ func GatherFor(ctx context.Context, client dynamic.Interface, object *unstructur
 	return f, nil
 }
 
-// gatherWorkload reads the Deployment and its ReplicaSets.
+// GatherWorkload reads the Deployment and its ReplicaSets, and no pods.
+func GatherWorkload(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured) (*Family, error) {
+	f := &Family{Object: object}
+	f.Rollout, f.Strange = Read(object)
+	return f, f.gatherWorkload(ctx, client)
+}
+
 func (f *Family) gatherWorkload(ctx context.Context, client dynamic.Interface) error {
 	name := WorkloadName(f.Rollout)
 	deployment, err := client.Resource(session.Deployments).Namespace(f.Rollout.Namespace).Get(ctx, name, metav1.GetOptions{})

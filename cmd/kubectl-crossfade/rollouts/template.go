@@ -97,3 +97,15 @@ func (f *Family) Current() *Revision {
 	}
 	return nil
 }
+
+// Replicas is how many pods the Deployment asks for; 1 where it does not say.
+func Replicas(deployment *unstructured.Unstructured) int64 {
+	if deployment == nil {
+		return 0
+	}
+	replicas, found, _ := unstructured.NestedInt64(deployment.Object, "spec", "replicas")
+	if !found {
+		return 1
+	}
+	return replicas
+}

@@ -54,7 +54,7 @@ func next(err error) string {
 	switch {
 	case clientcmd.IsEmptyConfig(err):
 		return "say which cluster with --kubeconfig, KUBECONFIG or --context"
-	case apierrors.IsNotFound(err) && missingKind(err):
+	case apierrors.IsNotFound(err) && MissingKind(err):
 		return "this cluster does not have that kind: is Crossfade installed there, and new enough? (kubectl crossfade version; kubectl get crd rollouts.crossfade.dev)"
 	case apierrors.IsNotFound(err):
 		return "look for the name with: kubectl crossfade get -A"
@@ -72,13 +72,10 @@ func next(err error) string {
 	return ""
 }
 
-// missingKind tells a kind that the API server does not serve from an object that is
-// not there.
-func missingKind(err error) bool {
+// MissingKind tells a kind that the API server does not serve from an object that is
+// not there: the answer about a kind does not come from the registry of its objects,
+// so it has these words, whatever was asked for.
+func MissingKind(err error) bool {
 	status := apierrors.APIStatus(nil)
-	if !errors.As(err, &status) {
-		return false
-	}
-	details := status.Status().Details
-	return details == nil || details.Name == ""
+	return errors.As(err, &status) && strings.Contains(status.Status().Message, "could not find the requested resource")
 }

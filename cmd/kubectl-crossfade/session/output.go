@@ -41,7 +41,9 @@ func (o *Output) Check() error {
 }
 
 // Objects says whether objects are printed whole rather than text for people.
-func (o *Output) Objects() bool { return o.Format == "json" || o.Format == "yaml" || o.Format == "name" }
+func (o *Output) Objects() bool {
+	return o.Format == "json" || o.Format == "yaml" || o.Format == "name"
+}
 
 // Print prints an object whole, with every field that the API server has sent.
 func (o *Output) Print(w io.Writer, object runtime.Object) error {

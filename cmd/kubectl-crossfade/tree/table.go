@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -48,42 +47,12 @@ func writeTable(w io.Writer, objects []unstructured.Unstructured, o tableOptions
 		rows = append(rows, row)
 	}
 	column := slices.Index(header, "PHASE")
-	return writeColumns(w, rows, func(line, at int, cell string) string {
+	return session.WriteColumns(w, rows, func(line, at int, cell string) string {
 		if line == 0 || at != column {
 			return cell
 		}
 		return paintPhase(o.paint, v1alpha1.Phase(strings.TrimSpace(cell)), cell)
 	})
-}
-
-// writeColumns aligns rows; paint gets each cell with its padding.
-func writeColumns(w io.Writer, rows [][]string, paint func(row, column int, cell string) string) error {
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	b := &strings.Builder{}
-	for at, row := range rows {
-		line := &strings.Builder{}
-		for i, cell := range row {
-			padded := cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == len(row)-1 {
-				padded = cell
-			} else {
-				padded += "   "
-			}
-			line.WriteString(paint(at, i, padded))
-		}
-		b.WriteString(strings.TrimRight(line.String(), " "))
-		b.WriteByte('\n')
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // phase is empty for a Rollout that no controller has looked at.
