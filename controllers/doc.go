@@ -13,6 +13,7 @@
 // +kubebuilder:rbac:groups=crossfade.dev,resources=rollouts,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=rollouts/status,verbs=patch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=rollouts/finalizers,verbs=update
+// +kubebuilder:rbac:groups=crossfade.dev,resources=analysistemplates;clusteranalysistemplates,verbs=get;list;watch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=meshpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=meshpolicies/status,verbs=patch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch

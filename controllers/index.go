@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -18,6 +19,8 @@ const (
 	indexWorkload = "crossfade.workload"
 	// indexService finds Rollouts by the Service whose requests they shift.
 	indexService = "crossfade.service"
+	// indexTemplate finds Rollouts by the templates of their checks.
+	indexTemplate = "crossfade.template"
 	// indexRevision finds pods by their pod-template-hash.
 	indexRevision = "crossfade.revision"
 )
@@ -35,6 +38,7 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.Rollout{}, indexService, rolloutNames(func(ro *v1alpha1.Rollout) []string {
 			return []string{ro.Spec.ServiceRef.Name, serviceName(ro)}
 		})},
+		{&v1alpha1.Rollout{}, indexTemplate, templateNames},
 		{workloadObject(replicaSetKind), indexWorkload, func(o client.Object) []string {
 			name, ok := deploymentOfReplicaSet(o)
 			return only(name, ok)
@@ -69,6 +73,28 @@ func rolloutNames(names func(*v1alpha1.Rollout) []string) client.IndexerFunc {
 		}
 		return both
 	}
+}
+
+// templateNames indexes a Rollout by the templates that its checks name.
+func templateNames(o client.Object) []string {
+	ro, ok := o.(*v1alpha1.Rollout)
+	if !ok || ro.Spec.Analysis == nil {
+		return nil
+	}
+	var out []string
+	for _, c := range ro.Spec.Analysis.Checks {
+		if c.TemplateRef == nil {
+			continue
+		}
+		kind := v1alpha1.KindAnalysisTemplate
+		if c.TemplateRef.Kind != "" {
+			kind = c.TemplateRef.Kind
+		}
+		if name := kind + "/" + c.TemplateRef.Name; !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func only(value string, ok bool) []string {

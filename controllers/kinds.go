@@ -38,6 +38,8 @@ func (m mapper) watches() []watch {
 		{&discoveryv1.EndpointSlice{}, m.slice},
 		{&autoscalingv2.HorizontalPodAutoscaler{}, m.autoscaler},
 		{&policyv1.PodDisruptionBudget{}, m.budget},
+		{&v1alpha1.AnalysisTemplate{}, m.template},
+		{&v1alpha1.ClusterAnalysisTemplate{}, m.clusterTemplate},
 	}
 }
 

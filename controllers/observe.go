@@ -39,7 +39,7 @@ type observed struct {
 	delivery.Observation
 	deployment *workload
 	holder     *appsv1.ControllerRevision
-	queries    queries
+	questions  questions
 }
 
 // observe gathers everything about one Rollout.
@@ -59,7 +59,10 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		return nil, err
 	}
 	var err error
-	if out.queries, out.Refused = o.parser.parse(ro); out.Refused == nil {
+	if out.questions, out.Refused, err = o.parser.parse(ctx, ro); err != nil {
+		return nil, err
+	}
+	if out.Checks = out.questions.checks; out.Refused == nil {
 		if out.Refused, err = o.refusal(ctx, ro); err != nil {
 			return nil, err
 		}

@@ -87,7 +87,7 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 		}
 		log.FromContext(ctx).Info("Acted", "action", action.Kind, "object", action.Object, "why", action.Why)
 	}
-	l.samples.ask(l.process, ro, seen.queries, plan.Measure)
+	l.samples.ask(l.process, ro, seen.questions, plan.Measure)
 	return nil
 }
 

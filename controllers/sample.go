@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/checks"
 	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/metrics"
 )
@@ -33,8 +34,15 @@ type sampler struct {
 // measurements of one Rollout: those asked for, and the answers that no decision
 // has seen yet.
 type measurements struct {
-	asked   map[delivery.Measurement]bool
+	asked   map[asked]bool
 	answers []delivery.Sample
+}
+
+// asked names a measurement.
+type asked struct {
+	check    string
+	step     int32
+	revision string
 }
 
 func newSampler(source querySource, now func() time.Time, done func(types.NamespacedName)) *sampler {
@@ -61,7 +69,7 @@ func (s *sampler) seen(ro *v1alpha1.Rollout, samples []delivery.Sample) {
 		return
 	}
 	for _, sample := range samples {
-		delete(m.asked, delivery.Measurement{Check: sample.Check, Step: sample.Step, Revision: sample.Revision})
+		delete(m.asked, asked{sample.Check, sample.Step, sample.Revision})
 	}
 	m.answers = m.answers[min(len(samples), len(m.answers)):]
 	if len(m.asked) == 0 && len(m.answers) == 0 {
@@ -70,10 +78,10 @@ func (s *sampler) seen(ro *v1alpha1.Rollout, samples []delivery.Sample) {
 }
 
 // ask starts the measurements that are not under way yet.
-func (s *sampler) ask(ctx context.Context, ro *v1alpha1.Rollout, parsed queries, due []delivery.Measurement) {
+func (s *sampler) ask(ctx context.Context, ro *v1alpha1.Rollout, parsed questions, due []delivery.Measurement) {
 	for _, d := range due {
 		if s.claim(ro.UID, d) {
-			go s.measure(ctx, ro, parsed[d.Check], d)
+			go s.measure(ctx, ro, parsed, d)
 		}
 	}
 }
@@ -83,27 +91,27 @@ func (s *sampler) claim(uid types.UID, d delivery.Measurement) bool {
 	defer s.mu.Unlock()
 	m := s.rollouts[uid]
 	if m == nil {
-		m = &measurements{asked: map[delivery.Measurement]bool{}}
+		m = &measurements{asked: map[asked]bool{}}
 		s.rollouts[uid] = m
 	}
-	if m.asked[d] {
+	name := asked{d.Check, d.Step, d.Revision}
+	if m.asked[name] {
 		return false
 	}
-	m.asked[d] = true
+	m.asked[name] = true
 	return true
 }
 
-func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed *metrics.Query, d delivery.Measurement) {
+func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed questions, d delivery.Measurement) {
 	sample := delivery.Sample{Check: d.Check, Step: d.Step, Revision: d.Revision, At: s.now(), Outcome: delivery.NoAnswer}
-	query, err := renderQuery(ro, parsed, d)
+	queries, err := render(ro, parsed, d)
 	switch {
 	case err != nil:
 		sample.Message = err.Error()
 	case s.source == nil:
 		sample.Message = "no Prometheus is configured: start the controller with --prometheus-url"
 	default:
-		answer := s.source.Query(ctx, query, sample.At)
-		sample.Outcome, sample.Value, sample.Message = outcomeOf(answer.Outcome), answer.Value, answer.Message
+		s.fetch(ctx, queries, &sample)
 	}
 	s.mu.Lock()
 	if m := s.rollouts[ro.UID]; m != nil {
@@ -113,22 +121,32 @@ func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed *met
 	s.done(keyOf(ro))
 }
 
-// renderQuery fills a check's query in. None is there when the checks were refused
-// while the measurement was due.
-func renderQuery(ro *v1alpha1.Rollout, query *metrics.Query, d delivery.Measurement) (string, error) {
-	if query == nil {
-		return "", fmt.Errorf("render the query: check %s has none that can be asked", d.Check)
-	}
-	interval := ro.Spec.Analysis.Interval.Duration
-	for _, c := range ro.Spec.Analysis.Checks {
-		if c.Name == d.Check && c.Interval != nil {
-			interval = c.Interval.Duration
+// fetch asks the queries of one measurement, all about the same time.
+func (s *sampler) fetch(ctx context.Context, queries []checks.Query, sample *delivery.Sample) {
+	for _, q := range queries {
+		got := s.source.Query(ctx, q.Text, sample.At)
+		answer := &delivery.Answer{Outcome: outcomeOf(got.Outcome), Value: got.Value, Message: got.Message}
+		switch q.Of {
+		case checks.Value:
+			sample.Outcome, sample.Value, sample.Message = answer.Outcome, answer.Value, answer.Message
+		case checks.Requests:
+			sample.Requests = answer
+		case checks.StableValue:
+			sample.Stable = answer
+		case checks.StableRequests:
+			sample.StableRequests = answer
 		}
 	}
-	return query.Render(metrics.QueryArgs{
-		Namespace: ro.Namespace, Rollout: ro.Name, Service: serviceName(ro),
-		Stable: ro.Status.Record.Stable, Canary: d.Revision, Interval: interval,
-	})
+}
+
+// render fills a check's queries in. None is there when the checks were refused
+// while the measurement was due.
+func render(ro *v1alpha1.Rollout, parsed questions, d delivery.Measurement) ([]checks.Query, error) {
+	c, q := parsed.check(d.Check), parsed.of[d.Check]
+	if c == nil || q == nil {
+		return nil, fmt.Errorf("render the query: check %s has none that can be asked", d.Check)
+	}
+	return q.Render(checks.Args(ro, c, serviceName(ro), ro.Status.Record.Stable, d.Revision), d.Stable)
 }
 
 // outcomeOf reduces what a source can answer to what matters to a verdict: a

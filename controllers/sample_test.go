@@ -45,7 +45,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 	s := newSampler(source, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
 	ro := measured(`x{revision="{{.Canary}}",stable="{{.Stable}}"}[{{.Interval}}]`)
 	due := []delivery.Measurement{{Check: "errors", Step: 2, Revision: "c1"}}
-	parsed, _ := parseQueries(ro.Spec.Analysis.Checks)
+	parsed, _ := parseChecks(ro.Spec.Analysis.Checks, nil)
 
 	s.ask(t.Context(), ro, parsed, due)
 	s.ask(t.Context(), ro, parsed, due) // The pass was repeated before the answer came.
@@ -82,7 +82,7 @@ func TestSamplerWithoutSourceNeverJudges(t *testing.T) {
 	woken := make(chan types.NamespacedName, 1)
 	s := newSampler(nil, func() time.Time { return time.Unix(1000, 0) }, func(key types.NamespacedName) { woken <- key })
 	ro := measured("x")
-	parsed, _ := parseQueries(ro.Spec.Analysis.Checks)
+	parsed, _ := parseChecks(ro.Spec.Analysis.Checks, nil)
 	s.ask(t.Context(), ro, parsed, []delivery.Measurement{{Check: "errors", Step: 1, Revision: "c1"}})
 	<-woken
 	got := s.answered(ro)

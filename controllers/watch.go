@@ -135,6 +135,17 @@ func (m mapper) bySelector(ctx context.Context, namespace string, selector label
 	return out
 }
 
+// template maps an AnalysisTemplate to the Rollouts of its namespace whose checks name
+// it.
+func (m mapper) template(ctx context.Context, o client.Object) []reconcile.Request {
+	return m.byIndex(ctx, o.GetNamespace(), indexTemplate, v1alpha1.KindAnalysisTemplate+"/"+o.GetName())
+}
+
+// clusterTemplate maps a ClusterAnalysisTemplate to the Rollouts of all namespaces.
+func (m mapper) clusterTemplate(ctx context.Context, o client.Object) []reconcile.Request {
+	return m.byIndex(ctx, "", indexTemplate, v1alpha1.KindClusterAnalysisTemplate+"/"+o.GetName())
+}
+
 // slice maps an EndpointSlice to the Rollout that its Service is pinned by.
 func (m mapper) slice(ctx context.Context, o client.Object) []reconcile.Request {
 	s := &corev1.Service{}

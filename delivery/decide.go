@@ -104,7 +104,7 @@ func newPass(o Observation) *pass {
 		p.stable = p.find(p.rec.Stable)
 		p.canary = p.find(p.rec.Canary)
 		p.old = p.find(p.rec.Old)
-		p.checks = keepChecks(o.Rollout)
+		p.checks = p.keepChecks()
 	}
 	return p
 }

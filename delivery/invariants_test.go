@@ -148,7 +148,7 @@ func (w *world) checkAdvance(was *v1alpha1.Record) {
 	if was.Weight == 0 || was.Step > int32(len(w.ro.Spec.Strategy.Canary.Steps)) {
 		return
 	}
-	for _, c := range checksSpec(w.ro) {
+	for _, c := range (&Observation{Rollout: w.ro}).checksSpec() {
 		s := w.facts.judged[c.Name]
 		if !c.DryRun && (s.Outcome != Number || s.Value > 0.01 || s.Step != was.Step || s.Revision != was.Canary || s.At.Before(was.AckedAt.Time)) {
 			w.violated("I6", fmt.Sprintf("step %d ends while check %s said %+v", was.Step, c.Name, s))

@@ -2,9 +2,7 @@ package delivery
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,25 +12,29 @@ import (
 
 // keepChecks are the verdicts so far, in the order of the spec: a check that was
 // added by an edit is pending, one that was removed is forgotten.
-func keepChecks(ro *v1alpha1.Rollout) []v1alpha1.CheckStatus {
-	var kept []v1alpha1.CheckStatus
-	for _, c := range checksSpec(ro) {
-		s := v1alpha1.CheckStatus{Name: c.Name, Verdict: v1alpha1.VerdictPending}
-		for i := range ro.Status.Checks {
-			if ro.Status.Checks[i].Name == c.Name {
-				s = *ro.Status.Checks[i].DeepCopy()
+func (p *pass) keepChecks() []v1alpha1.CheckStatus {
+	kept := p.freshChecks()
+	for i := range kept {
+		for j := range p.Rollout.Status.Checks {
+			if was := &p.Rollout.Status.Checks[j]; was.Name == kept[i].Name {
+				fresh := kept[i]
+				kept[i] = *was.DeepCopy()
+				kept[i].Expected, kept[i].Unit = fresh.Expected, fresh.Unit
 			}
 		}
-		kept = append(kept, s)
 	}
 	return kept
 }
 
 // freshChecks are those of a step that begins: nothing of another step counts.
-func freshChecks(ro *v1alpha1.Rollout) []v1alpha1.CheckStatus {
+func (p *pass) freshChecks() []v1alpha1.CheckStatus {
 	var fresh []v1alpha1.CheckStatus
-	for _, c := range checksSpec(ro) {
-		fresh = append(fresh, v1alpha1.CheckStatus{Name: c.Name, Verdict: v1alpha1.VerdictPending})
+	spec := p.checksSpec()
+	for i := range spec {
+		limits := limitsOf(&spec[i])
+		fresh = append(fresh, v1alpha1.CheckStatus{
+			Name: spec[i].Name, Verdict: v1alpha1.VerdictPending, Expected: limits.expected(), Unit: limits.unit,
+		})
 	}
 	return fresh
 }
@@ -42,7 +44,10 @@ func freshChecks(ro *v1alpha1.Rollout) []v1alpha1.CheckStatus {
 func renewed(checks []v1alpha1.CheckStatus) []v1alpha1.CheckStatus {
 	again := make([]v1alpha1.CheckStatus, len(checks))
 	for i, c := range checks {
-		again[i] = v1alpha1.CheckStatus{Name: c.Name, Verdict: v1alpha1.VerdictPending, Failures: c.Failures}
+		again[i] = v1alpha1.CheckStatus{
+			Name: c.Name, Verdict: v1alpha1.VerdictPending, Expected: c.Expected, Unit: c.Unit,
+			Failures: c.Failures, ConsecutiveFailures: c.ConsecutiveFailures,
+		}
 	}
 	return again
 }
@@ -66,7 +71,7 @@ func (p *pass) measured() bool {
 }
 
 // check is the spec of p.checks[i], which are always in its order.
-func (p *pass) check(i int) *v1alpha1.Check { return &checksSpec(p.Rollout)[i] }
+func (p *pass) check(i int) *v1alpha1.Check { return &p.checksSpec()[i] }
 
 // take judges one answer. An answer about another step, another revision or a time
 // before the weight was confirmed says nothing about this step.
@@ -75,65 +80,89 @@ func (p *pass) take(a *Sample) {
 	if i < 0 || a.Step != p.rec.Step || a.Revision != p.rec.Canary || p.rec.AckedAt == nil || a.At.Before(p.rec.AckedAt.Time) {
 		return
 	}
-	s, c := &p.checks[i], p.check(i)
+	s := &p.checks[i]
 	at := metav1.NewMicroTime(a.At.UTC().Truncate(time.Microsecond))
 	s.MeasuredAt = &at
-	outcome := a.Outcome
-	if outcome == Number && (math.IsNaN(a.Value) || math.IsInf(a.Value, 0)) {
-		outcome = NotANumber
+	s.Value, s.StableValue, s.Requests = "", "", nil
+	if outcome, message := judge(s, p.check(i), a); outcome != v1alpha1.VerdictNoVerdict {
+		s.VerdictAt = &at
+		settle(s, p.check(i), outcome, message)
+	} else {
+		// What passed before does not count while nobody can see (I6).
+		s.Verdict, s.Message = outcome, message
+	}
+}
+
+// judge says what one measurement is, Passing, Failing or NoVerdict, and why.
+func judge(s *v1alpha1.CheckStatus, c *v1alpha1.Check, a *Sample) (v1alpha1.Verdict, string) {
+	value := finite(&Answer{Outcome: a.Outcome, Value: a.Value, Message: a.Message})
+	switch {
+	case c.TemplateRef != nil:
+		return v1alpha1.VerdictNoVerdict, "its template is missing"
+	case value.Outcome == NoAnswer:
+		// A source that cannot be reached is never a verdict, whatever onNoData says.
+		return v1alpha1.VerdictNoVerdict, value.unanswered()
+	}
+	if message, enough := enoughRequests(s, c, a.Requests); !enough {
+		return v1alpha1.VerdictNoVerdict, message
 	}
 	switch {
-	case outcome == Number:
-		s.Value = strconv.FormatFloat(a.Value, 'g', 6, 64)
-		s.VerdictAt = &at
-		judgeNumber(s, c, a.Value)
-	case outcome == NoAnswer || c.OnNoData == v1alpha1.NoDataWait || c.OnNoData == "":
-		// A source that cannot be reached is never a verdict, whatever onNoData
-		// says; and what passed before does not count while nobody can see (I6).
-		s.Verdict, s.Value, s.Message = v1alpha1.VerdictNoVerdict, "", noVerdictMessage(a, outcome)
+	case value.Outcome == Number:
+		s.Value = short(value.Value)
+		return judgeNumber(s, c, a)
 	case c.OnNoData == v1alpha1.NoDataFail:
-		s.Value, s.VerdictAt = "", &at
-		count(s, c, noVerdictMessage(a, outcome)+", which onNoData counts as a failure")
-	default:
-		s.Value, s.VerdictAt = "", &at
-		s.Verdict, s.Message = v1alpha1.VerdictPassing, noVerdictMessage(a, outcome)+", which onNoData counts as passing"
+		return v1alpha1.VerdictFailing, value.unanswered() + ", which onNoData counts as a failure"
+	case c.OnNoData == v1alpha1.NoDataPass:
+		return v1alpha1.VerdictPassing, value.unanswered() + ", which onNoData counts as passing"
 	}
+	return v1alpha1.VerdictNoVerdict, value.unanswered()
 }
 
-func judgeNumber(s *v1alpha1.CheckStatus, c *v1alpha1.Check, v float64) {
-	switch lowest, highest := bound(c.Min, math.Inf(-1)), bound(c.Max, math.Inf(1)); {
-	case v < lowest:
-		count(s, c, fmt.Sprintf("%s is below min %s", s.Value, *c.Min))
-	case v > highest:
-		count(s, c, fmt.Sprintf("%s is above max %s", s.Value, *c.Max))
-	default:
-		s.Verdict, s.Message = v1alpha1.VerdictPassing, ""
+// enoughRequests says that the canary had minRequests at least. A source that is
+// asked and does not know has none.
+func enoughRequests(s *v1alpha1.CheckStatus, c *v1alpha1.Check, counted *Answer) (string, bool) {
+	if counted == nil {
+		return "the requests were not counted", c.MinRequests == 0
 	}
+	counted = finite(counted)
+	if counted.Outcome == NoAnswer {
+		return "requests: " + counted.unanswered(), false
+	}
+	n := whole(counted)
+	s.Requests = &n
+	return fmt.Sprintf("%d requests, fewer than minRequests %d", n, c.MinRequests), n >= int64(c.MinRequests)
 }
 
-// count adds a failed measurement; the step's failureLimit forgives some.
-func count(s *v1alpha1.CheckStatus, c *v1alpha1.Check, message string) {
+// judgeNumber compares a finite number with what the check allows.
+func judgeNumber(s *v1alpha1.CheckStatus, c *v1alpha1.Check, a *Sample) (v1alpha1.Verdict, string) {
+	limits := limitsOf(c)
+	switch {
+	case a.Value < limits.lowest:
+		return v1alpha1.VerdictFailing, fmt.Sprintf("%s%s is below min %s", s.Value, limits.unit, limits.min)
+	case a.Value > limits.highest:
+		return v1alpha1.VerdictFailing, fmt.Sprintf("%s%s is above max %s", s.Value, limits.unit, limits.max)
+	case a.Stable == nil:
+		return v1alpha1.VerdictPassing, ""
+	}
+	return compareToStable(s, c, a)
+}
+
+// settle counts a measurement that gave a verdict.
+func settle(s *v1alpha1.CheckStatus, c *v1alpha1.Check, outcome v1alpha1.Verdict, message string) {
+	s.Verdict, s.Message = outcome, message
+	if outcome == v1alpha1.VerdictPassing {
+		s.ConsecutiveFailures = 0
+		return
+	}
 	s.Failures++
-	s.Verdict = v1alpha1.VerdictFailing
-	s.Message = fmt.Sprintf("%s (failed measurement %d, failureLimit %d)", message, s.Failures, c.FailureLimit)
-	if s.Failures > c.FailureLimit {
+	s.ConsecutiveFailures++
+	s.Message = fmt.Sprintf("%s (failed measurement %d, %s)", message, s.Failures, forgives(c))
+	if limit := failureLimit(c); limit != nil && s.Failures > *limit {
 		s.Verdict = v1alpha1.VerdictFailed
 	}
-}
-
-func noVerdictMessage(a *Sample, outcome Outcome) string {
-	said := "no data"
-	switch outcome {
-	case NotANumber:
-		said = "not a number"
-	case NoAnswer:
-		said = "no answer"
-	case Number, NoData:
+	if row := c.ConsecutiveFailures; row != nil && s.ConsecutiveFailures >= *row {
+		s.Verdict = v1alpha1.VerdictFailed
 	}
-	if a.Message != "" {
-		return said + ": " + a.Message
-	}
-	return said
 }
 
 // measure plans the measurements that are due. Each is planned until it has been
@@ -146,7 +175,11 @@ func (p *pass) measure() {
 			due = m.Add(p.interval(c))
 		}
 		if p.past(due) {
-			p.plan.Measure = append(p.plan.Measure, Measurement{Check: c.Name, Step: p.rec.Step, Revision: p.rec.Canary})
+			m := Measurement{Check: c.Name, Step: p.rec.Step, Revision: p.rec.Canary}
+			if c.ComparedToStable != nil && p.rec.Weight < p.rec.Total {
+				m.Stable = p.rec.Stable
+			}
+			p.plan.Measure = append(p.plan.Measure, m)
 		}
 	}
 }

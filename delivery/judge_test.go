@@ -49,11 +49,14 @@ func TestVerdicts(t *testing.T) {
 		"at min":    {"the limit itself passes", func(o *Observation) { answer(o, Number, 0) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
 		"over max":  {"a failure", func(o *Observation) { answer(o, Number, 0.02) }, v1alpha1.VerdictFailed, 1, "0.02", "Retreating"},
 		"below min": {"a failure", func(o *Observation) { answer(o, Number, -1) }, v1alpha1.VerdictFailed, 1, "-1", "Retreating"},
-		"forgiven":  {"failureLimit", func(o *Observation) { answer(o, Number, 1); o.Rollout.Spec.Analysis.Checks[0].FailureLimit = 1 }, v1alpha1.VerdictFailing, 1, "1", "Stepping"},
+		"forgiven": {"failureLimit", func(o *Observation) {
+			answer(o, Number, 1)
+			o.Rollout.Spec.Analysis.Checks[0].FailureLimit = new(int32(1))
+		}, v1alpha1.VerdictFailing, 1, "1", "Stepping"},
 		"no more": {"failureLimit is used up", func(o *Observation) {
 			measuredBefore(o, v1alpha1.VerdictFailing, 11*time.Second).Failures = 1
 			answer(o, Number, 1)
-			o.Rollout.Spec.Analysis.Checks[0].FailureLimit = 1
+			o.Rollout.Spec.Analysis.Checks[0].FailureLimit = new(int32(1))
 		}, v1alpha1.VerdictFailed, 2, "1", "Retreating"},
 		"dry run":       {"it decides nothing", func(o *Observation) { answer(o, Number, 1); o.Rollout.Spec.Analysis.Checks[0].DryRun = true }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
 		"no data":       {"D7: no verdict", func(o *Observation) { answer(o, NoData, 0) }, v1alpha1.VerdictNoVerdict, 0, "", "Stepping"},
@@ -91,7 +94,7 @@ func TestVerdicts(t *testing.T) {
 		"passed, then failing": {"the last measurement counts", func(o *Observation) {
 			measuredBefore(o, v1alpha1.VerdictPassing, 11*time.Second)
 			answer(o, Number, 1)
-			o.Rollout.Spec.Analysis.Checks[0].FailureLimit = 1
+			o.Rollout.Spec.Analysis.Checks[0].FailureLimit = new(int32(1))
 		}, v1alpha1.VerdictFailing, 1, "1", "Stepping"},
 		"another step":     {"it says nothing about this one", func(o *Observation) { answer(o, Number, 1).Step = 2 }, v1alpha1.VerdictPending, 0, "", "Stepping"},
 		"another revision": {"it says nothing about this one", func(o *Observation) { answer(o, Number, 1).Revision = "xZ" }, v1alpha1.VerdictPending, 0, "", "Stepping"},
@@ -196,7 +199,7 @@ func TestConfirmedAnew(t *testing.T) {
 	measuredBefore(o, v1alpha1.VerdictPassing, 11*time.Second).Failures = 1
 	record(o).AckedAt = nil
 	got := Decide(*o).Status.Checks[0]
-	want := v1alpha1.CheckStatus{Name: "errors", Verdict: v1alpha1.VerdictPending, Failures: 1}
+	want := v1alpha1.CheckStatus{Name: "errors", Verdict: v1alpha1.VerdictPending, Expected: "at least 0, at most 0.01", Failures: 1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("a check of a weight that is confirmed anew must pass again, its failures stay counted: -want +got\n%s", diff)
 	}
@@ -206,7 +209,7 @@ func TestNextStepStartsFresh(t *testing.T) {
 	o := judged()
 	measuredBefore(o, v1alpha1.VerdictPassing, time.Second).Failures = 1
 	got := Decide(*o).Status
-	want := []v1alpha1.CheckStatus{{Name: "errors", Verdict: v1alpha1.VerdictPending}}
+	want := []v1alpha1.CheckStatus{{Name: "errors", Verdict: v1alpha1.VerdictPending, Expected: "at least 0, at most 0.01"}}
 	if diff := cmp.Diff(want, got.Checks); diff != "" || got.Record.Step != 2 {
 		t.Errorf("step %d: -want +got\n%s", got.Record.Step, diff)
 	}

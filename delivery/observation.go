@@ -18,6 +18,9 @@ type Observation struct {
 	// Rollout on the same Deployment, a query that does not parse); nothing moves
 	// while there is one.
 	Refused *Refusal
+	// Checks are the spec's, with what their templates say filled in, in its order;
+	// nil stands for the spec's own.
+	Checks []v1alpha1.Check
 	// Deployment is the workload, nil when there is none. While a record exists it
 	// is the recorded workload, else the one that the spec names.
 	Deployment *Deployment
@@ -243,6 +246,18 @@ type Sample struct {
 	Revision string
 	// At is the time it is about.
 	At      time.Time
+	Outcome Outcome
+	Value   float64
+	// Message says what went wrong.
+	Message string
+	// Requests is how many requests of the canary the value is about, Stable the value
+	// of stable, StableRequests how many of its requests that is about; each nil where
+	// the check does not need it.
+	Requests, Stable, StableRequests *Answer
+}
+
+// Answer is a further number of a measurement.
+type Answer struct {
 	Outcome Outcome
 	Value   float64
 	// Message says what went wrong.

@@ -31,6 +31,9 @@ type Measurement struct {
 	Check    string
 	Step     int32
 	Revision string
+	// Stable is the revision that is measured beside it, to compare with; empty for
+	// none.
+	Stable string
 }
 
 // Event is something that has happened, told once: with the write of the status

@@ -135,7 +135,7 @@ func (p *pass) begin() bool {
 	if p.gated(beforeStart) || p.gated(beforeStep) {
 		return true
 	}
-	p.checks = freshChecks(p.Rollout)
+	p.checks = p.freshChecks()
 	p.event(EventStepStarted, fmt.Sprintf("step 1/%d of revision %s", len(p.steps()), canary.Revision))
 	return p.become(v1alpha1.StageStepping, func(r *v1alpha1.Record) {
 		r.Canary = canary.Revision

@@ -126,7 +126,7 @@ func (s *sim) setUp() {
 	if !s.one(3) {
 		zero := 0.0
 		s.withCheck(&zero)
-		spec.Analysis.Checks[0].FailureLimit = int32(s.r.IntN(3))
+		spec.Analysis.Checks[0].FailureLimit = new(int32(s.r.IntN(3)))
 		spec.Analysis.Checks[0].OnNoData = []v1alpha1.NoDataAction{v1alpha1.NoDataWait, v1alpha1.NoDataWait, ""}[s.r.IntN(3)]
 		if s.one(4) {
 			spec.Analysis.OnDeadline = v1alpha1.DeadlineRollback

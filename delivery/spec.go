@@ -13,11 +13,13 @@ import (
 // The defaults of the API, for objects that were stored before a default existed.
 const (
 	defaultTotal     = 100
-	defaultInterval  = 30 * time.Second
 	defaultAcks      = 60 * time.Second
 	defaultDeadline  = 600 * time.Second
 	defaultScaleDown = 30 * time.Second
 )
+
+// DefaultInterval is the time between two measurements where the spec says none.
+const DefaultInterval = 30 * time.Second
 
 func (p *pass) deadline() time.Duration {
 	if s := p.Rollout.Spec.ProgressDeadlineSeconds; s > 0 {
@@ -104,12 +106,16 @@ func size(v *intstr.IntOrString, n int32) int32 {
 	return share(int64(n), int64(max(0, percent)), 100)
 }
 
-// checksSpec are the checks that are asked for.
-func checksSpec(ro *v1alpha1.Rollout) []v1alpha1.Check {
-	if ro.Spec.Analysis == nil {
+// checksSpec are the checks that are asked for, with what their templates say where
+// those are known.
+func (o *Observation) checksSpec() []v1alpha1.Check {
+	switch {
+	case o.Rollout.Spec.Analysis == nil:
 		return nil
+	case o.Checks != nil:
+		return o.Checks
 	}
-	return ro.Spec.Analysis.Checks
+	return o.Rollout.Spec.Analysis.Checks
 }
 
 func (p *pass) interval(c *v1alpha1.Check) time.Duration {
@@ -119,7 +125,7 @@ func (p *pass) interval(c *v1alpha1.Check) time.Duration {
 	if a := p.Rollout.Spec.Analysis; a != nil && a.Interval.Duration > 0 {
 		return a.Interval.Duration
 	}
-	return defaultInterval
+	return DefaultInterval
 }
 
 // firstDue is the time from a step's acked weight to a check's first measurement.

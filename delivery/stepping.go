@@ -60,7 +60,7 @@ func (p *pass) lower() bool {
 	if want >= p.rec.Weight {
 		return false
 	}
-	p.checks = freshChecks(p.Rollout)
+	p.checks = p.freshChecks()
 	return p.write(func(r *v1alpha1.Record) { p.weigh(r, want) })
 }
 
@@ -257,7 +257,7 @@ func (p *pass) nextMoment() moment {
 
 // startStep begins a step, or the whole weight after the last one.
 func (p *pass) startStep(step int32) bool {
-	p.checks = freshChecks(p.Rollout)
+	p.checks = p.freshChecks()
 	count := int32(len(p.steps()))
 	if step > count {
 		p.event(EventStepStarted, fmt.Sprintf("all requests to revision %s", p.rec.Canary))

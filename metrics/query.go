@@ -39,18 +39,25 @@ type part struct {
 // Functions, variables, conditions and loops are refused. A user's template runs inside the controller, where
 // {{range 1000000000}} or {{printf "%999999999d" 1}} would take all of its memory; and as there is nothing left that
 // can fail on one branch only, a template that parses renders.
-func ParseQuery(text string) (*Query, error) {
+func ParseQuery(text string) (*Query, error) { return parseTemplate(text, validFields, isField) }
+
+func isField(name string) bool {
+	_, ok := (QueryArgs{}).field(name)
+	return ok
+}
+
+func parseTemplate(text, valid string, known func(string) bool) (*Query, error) {
 	trees, err := parse.Parse("query", text, "{{", "}}")
 	if err != nil {
-		return nil, fmt.Errorf("parse the query template: %w; a template only inserts fields: %s", err, validFields)
+		return nil, fmt.Errorf("parse the query template: %w; a template only inserts fields: %s", err, valid)
 	}
 	if len(trees) != 1 { // The text itself is always one of them.
-		return nil, fmt.Errorf("parse the query template: it defines another template; a template only inserts fields: %s", validFields)
+		return nil, fmt.Errorf("parse the query template: it defines another template; a template only inserts fields: %s", valid)
 	}
 	q := &Query{}
 	visible := false
 	for _, node := range trees["query"].Root.Nodes {
-		p, err := newPart(node)
+		p, err := newPart(node, valid, known)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +70,7 @@ func ParseQuery(text string) (*Query, error) {
 	return q, nil
 }
 
-func newPart(node parse.Node) (part, error) {
+func newPart(node parse.Node, valid string, known func(string) bool) (part, error) {
 	switch n := node.(type) {
 	case *parse.TextNode:
 		return part{text: string(n.Text)}, nil
@@ -76,12 +83,12 @@ func newPart(node parse.Node) (part, error) {
 			break
 		}
 		name := strings.Join(field.Ident, ".")
-		if _, ok := (QueryArgs{}).field(name); !ok {
-			return part{}, fmt.Errorf("parse the query template: unknown field .%s: %s", name, validFields)
+		if !known(name) {
+			return part{}, fmt.Errorf("parse the query template: unknown field .%s: %s", name, valid)
 		}
 		return part{field: name}, nil
 	}
-	return part{}, fmt.Errorf("parse the query template: %s is not supported; a template only inserts fields: %s", oneLine(node.String()), validFields)
+	return part{}, fmt.Errorf("parse the query template: %s is not supported; a template only inserts fields: %s", oneLine(node.String()), valid)
 }
 
 // Render inserts the values. It refuses a value that is not made of letters, digits, '-', '_' and '.' only, as all

@@ -17,7 +17,9 @@ var GroupVersion = schema.GroupVersion{Group: "crossfade.dev", Version: "v1alpha
 
 // AddToScheme puts the kinds of this package into a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{}, &MeshPolicy{}, &MeshPolicyList{}, &RolloutAction{}, &RolloutActionList{})
+	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{}, &MeshPolicy{}, &MeshPolicyList{},
+		&AnalysisTemplate{}, &AnalysisTemplateList{}, &ClusterAnalysisTemplate{}, &ClusterAnalysisTemplateList{},
+		&RolloutAction{}, &RolloutActionList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

@@ -157,15 +157,31 @@ type CheckStatus struct {
 	Name string `json:"name"`
 	// verdict is the outcome so far in this step.
 	Verdict Verdict `json:"verdict"`
-	// value is the number that was measured last.
+	// expected says what passes: "at least 99.5%".
+	// +optional
+	Expected string `json:"expected,omitempty"`
+	// value is the number that was measured last, in unit.
 	// +optional
 	Value string `json:"value,omitempty"`
+	// unit is "%" for a successRate, "ms" for a latency, "/s" for a requestRate.
+	// +optional
+	Unit string `json:"unit,omitempty"`
+	// stableValue is what was measured of stable then, where the two are compared.
+	// +optional
+	StableValue string `json:"stableValue,omitempty"`
+	// requests is how many requests of the canary the number is about, where they
+	// were counted.
+	// +optional
+	Requests *int64 `json:"requests,omitempty"`
 	// message says why there is no verdict, or what was out of range.
 	// +optional
 	Message string `json:"message,omitempty"`
 	// failures counts the failed measurements of this step.
 	// +optional
 	Failures int32 `json:"failures,omitempty"`
+	// consecutiveFailures counts those since the last one that passed.
+	// +optional
+	ConsecutiveFailures int32 `json:"consecutiveFailures,omitempty"`
 	// measuredAt is when it was measured last.
 	// +optional
 	MeasuredAt *metav1.MicroTime `json:"measuredAt,omitempty"`
