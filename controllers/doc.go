@@ -14,6 +14,8 @@
 // +kubebuilder:rbac:groups=crossfade.dev,resources=rollouts/status,verbs=patch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=rollouts/finalizers,verbs=update
 // +kubebuilder:rbac:groups=crossfade.dev,resources=analysistemplates;clusteranalysistemplates,verbs=get;list;watch
+// +kubebuilder:rbac:groups=crossfade.dev,resources=rolloutactions,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=crossfade.dev,resources=rolloutactions/status,verbs=patch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=meshpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=meshpolicies/status,verbs=patch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
@@ -26,7 +28,7 @@
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gatewayclasses;gateways;httproutes;referencegrants,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gatewayclasses/status;gateways/status;httproutes/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -23,6 +23,8 @@ const (
 	indexTemplate = "crossfade.template"
 	// indexRevision finds pods by their pod-template-hash.
 	indexRevision = "crossfade.revision"
+	// indexRollout finds RolloutActions by their Rollout.
+	indexRollout = "crossfade.rollout"
 )
 
 // addIndexes tells the caches how objects are looked up.
@@ -46,6 +48,10 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&autoscalingv2.HorizontalPodAutoscaler{}, indexWorkload, func(o client.Object) []string {
 			hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler)
 			return only(hpa.Spec.ScaleTargetRef.Name, ok && hpa.Spec.ScaleTargetRef.Kind == deploymentKind.Kind)
+		}},
+		{&v1alpha1.RolloutAction{}, indexRollout, func(o client.Object) []string {
+			a, ok := o.(*v1alpha1.RolloutAction)
+			return only(a.Spec.Rollout, ok)
 		}},
 		{&corev1.Pod{}, indexRevision, func(o client.Object) []string {
 			hash, ok := o.GetLabels()[appsv1.DefaultDeploymentUniqueLabelKey]

@@ -30,6 +30,7 @@ type watch struct {
 func (m mapper) watches() []watch {
 	return []watch{
 		{&v1alpha1.Rollout{}, m.rollout},
+		{&v1alpha1.RolloutAction{}, m.action},
 		{workloadObject(deploymentKind), m.deployment},
 		{workloadObject(replicaSetKind), m.replicaSet},
 		{&appsv1.ControllerRevision{}, m.holder},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -206,9 +205,9 @@ func setupRollouts(mgr ctrl.Manager, l *rolloutLoop, wake <-chan event.GenericEv
 	for _, w := range m.watches() {
 		b = b.Watches(w.kind, on(w.wakes))
 	}
-	// On a cluster before 1.36 these kinds do not exist; the probe says then that
+	// On a cluster before 1.36 the first two do not exist; the probe says then that
 	// nothing is held.
-	for _, policy := range []client.Object{&admissionv1.MutatingAdmissionPolicy{}, &admissionv1.MutatingAdmissionPolicyBinding{}} {
+	for _, policy := range policyKinds() {
 		gvk, err := mgr.GetClient().GroupVersionKindFor(policy)
 		if err != nil {
 			return fmt.Errorf("look up %T: %w", policy, err)

@@ -79,7 +79,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	o.portsLacking(out)
 	out.Samples, out.Told = o.samples.answered(ro), o.notices.told(ro)
 	out.Policies = o.prober.policies(ctx, out)
-	return out, nil
+	return out, o.asked(ctx, out)
 }
 
 // workloadName is the Deployment that a Rollout is about: the adopted one for as

@@ -45,10 +45,17 @@ type prober struct {
 	lastOf  int64
 	// adopting remembers which Rollout was proven in which epoch.
 	adopting map[types.UID]int64
+	// vouched remembers what was proven of names in a namespace, vouchedIn in which
+	// epoch.
+	vouched   map[string]delivery.Names
+	vouchedIn map[string]int64
 }
 
 func newProber(c client.Client, now func() time.Time) *prober {
-	return &prober{client: c, now: now, adopting: map[types.UID]int64{}, epoch: 1}
+	return &prober{
+		client: c, now: now, epoch: 1, adopting: map[types.UID]int64{},
+		vouched: map[string]delivery.Names{}, vouchedIn: map[string]int64{},
+	}
 }
 
 // policiesChanged starts a new epoch: nothing proven before it counts.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,8 +51,9 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 			l.meters.forget(req.NamespacedName)
 			l.observer.parser.forget(req.NamespacedName)
 			l.notices.forget(req.NamespacedName)
+			return l.orphans(ctx, req.NamespacedName)
 		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, err
 	}
 	seen, err := l.observer.observe(ctx, ro)
 	if err != nil {
@@ -131,7 +133,8 @@ func (l *rolloutLoop) tell(ro *v1alpha1.Rollout, list ...delivery.Event) {
 func (l *rolloutLoop) next(seen *observed, plan delivery.Plan) ctrl.Result {
 	at := plan.RequeueAt
 	// An adopted Rollout goes by the last proof until the changed policies have settled: then it has to look again.
-	if (!seen.Policies.Known || !l.prober.proven()) && seen.Deployment != nil && seen.Service != nil {
+	pending := slices.ContainsFunc(seen.Asked, unanswered) && !seen.Names.Known
+	if (!seen.Policies.Known || !l.prober.proven() || pending) && seen.Deployment != nil && seen.Service != nil {
 		if due := l.prober.due(); at.IsZero() || due.Before(at) {
 			at = due
 		}

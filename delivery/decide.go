@@ -15,11 +15,15 @@ func Decide(o Observation) Plan {
 	p := newPass(o)
 	switch {
 	case p.first((*pass).namespaceGoes, (*pass).workloadGone, (*pass).glassBroken):
+		p.turnAway(p.words.message)
 	case p.rec == nil:
 		p.adoption()
+		p.turnAway("the Rollout has not adopted the Deployment yet")
+	case p.told():
 	default:
 		p.stage()
 	}
+	p.expire()
 	return p.finish()
 }
 
@@ -77,6 +81,10 @@ type pass struct {
 	stable, canary, old *ReplicaSet
 	// checks are the next verdicts.
 	checks []v1alpha1.CheckStatus
+	// history are the next ends of deliveries.
+	history []v1alpha1.HistoryEntry
+	// last are the writes that come after all others.
+	last []Action
 	// changed says that rec is not the observed record any more.
 	changed bool
 	words   words
@@ -98,7 +106,7 @@ func (p *pass) first(rules ...rule) bool {
 }
 
 func newPass(o Observation) *pass {
-	p := &pass{Observation: o, now: o.Now.UTC().Truncate(time.Microsecond)}
+	p := &pass{Observation: o, now: o.Now.UTC().Truncate(time.Microsecond), history: o.Rollout.Status.History}
 	if o.Rollout.Status.Record != nil {
 		p.rec = o.Rollout.Status.Record.DeepCopy()
 		p.stable = p.find(p.rec.Stable)
@@ -171,6 +179,8 @@ func (p *pass) past(t time.Time) bool {
 func (p *pass) finish() Plan {
 	if p.changed {
 		p.plan.Actions, p.plan.Measure, p.plan.RequeueAt, p.words = nil, nil, time.Time{}, words{}
+	} else {
+		p.plan.Actions = append(p.plan.Actions, p.last...)
 	}
 	p.plan.Status = p.status()
 	return p.plan

@@ -28,6 +28,12 @@ const (
 	EventCanaryNotAvailable = "CanaryNotAvailable"
 	// EventCanaryAltered: the canary's ReplicaSet was stored with another template.
 	EventCanaryAltered = "CanaryAltered"
+	// EventAborted: a person took a revision back.
+	EventAborted = "Aborted"
+	// EventActionApplied: what a person asked for was done.
+	EventActionApplied = "ActionApplied"
+	// EventActionRefused: it was not; the message says why.
+	EventActionRefused = "ActionRefused"
 	// EventProxyRejected: a proxy refused its configuration.
 	EventProxyRejected = "ProxyRejected"
 	// EventProxySilent: a proxy did not confirm within acks.timeout.

@@ -62,7 +62,7 @@ func (p *pass) proxySilent() bool {
 // noProxies: there is nobody to shift requests for, so nobody could observe the
 // canary.
 func (p *pass) noProxies() bool {
-	if p.Proxies.Connected > 0 || p.Rollout.Spec.Paused || p.weightWanted() == 0 || p.rec.AckedAt != nil || p.Service == nil {
+	if p.Proxies.Connected > 0 || p.paused() || p.weightWanted() == 0 || p.rec.AckedAt != nil || p.Service == nil {
 		return false
 	}
 	if !p.past(p.waitingSince().Add(p.deadline())) {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -161,6 +162,10 @@ func (s *sim) foreignWrite() {
 // say is a person who reads the status and answers it.
 func (s *sim) say() {
 	rec := s.record()
+	if s.one(2) {
+		s.askAny()
+		return
+	}
 	if rec == nil {
 		return
 	}
@@ -174,7 +179,7 @@ func (s *sim) say() {
 
 // rare is what happens in few schedules.
 func (s *sim) rare() {
-	switch s.r.IntN(8) {
+	switch s.r.IntN(9) {
 	case 0:
 		if s.ro != nil && s.one(2) {
 			s.deleteRollout()
@@ -212,6 +217,8 @@ func (s *sim) rare() {
 		}
 	case 7:
 		s.now = s.now.Add(time.Duration(s.r.IntN(900)) * time.Second)
+	case 8:
+		s.names.Kept = !s.names.Kept
 	}
 }
 
@@ -231,6 +238,7 @@ func (s *sim) peace() {
 	clear(s.broken)
 	s.outage, s.bad, s.refused = false, false, nil
 	s.services()
+	s.names = Names{Known: true, Kept: true}
 	if s.d == nil {
 		s.createDeployment("A", 3)
 	}
@@ -262,11 +270,8 @@ func (s *sim) come() string {
 	}
 	s.todo = nil
 	s.run(72*time.Hour, func() bool {
-		if rec := s.record(); rec != nil && rec.Stage == v1alpha1.StageStepping && s.ro.Status.Phase == v1alpha1.PhasePaused {
-			word := fmt.Sprintf("%s/%d", rec.Canary, rec.Step)
-			if s.ro.Annotations[v1alpha1.AnnotationPromote] != word {
-				s.annotate(v1alpha1.AnnotationPromote, word)
-			}
+		if s.ro != nil {
+			s.steer()
 		}
 		return false
 	})
@@ -308,6 +313,9 @@ func (s *sim) judgeEnd() string {
 			return fmt.Sprintf("the Rollout is gone, the Deployment is left: %+v", s.d.Deployment)
 		}
 		return ""
+	}
+	if i := slices.IndexFunc(s.asked, pendingAction); i >= 0 {
+		return fmt.Sprintf("%s of %s has no answer", s.asked[i].Spec.Action, s.asked[i].Name)
 	}
 	rec := s.record()
 	stable := s.rs(rec.Stable)

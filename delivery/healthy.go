@@ -179,6 +179,7 @@ func (p *pass) revisionOfTemplate() string {
 func clearDelivery(r *v1alpha1.Record) {
 	*r = v1alpha1.Record{
 		Stage: r.Stage, Since: r.Since, Workload: r.Workload, WorkloadUID: r.WorkloadUID, Service: r.Service, Stable: r.Stable,
+		Taken: r.Taken,
 	}
 }
 

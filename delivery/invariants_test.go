@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
 
@@ -23,6 +25,8 @@ type oracle struct {
 	// odd says that a fault was injected against which no invariant is promised
 	// while it lasts: somebody took the hold or the pin away.
 	odd bool
+	// taken are the actions that had an effect on the record, in their order.
+	taken []types.UID
 }
 
 func (w *world) record() *v1alpha1.Record {
@@ -63,6 +67,7 @@ func (w *world) checkRecord(o *Observation, was, next *v1alpha1.Record) {
 	if next == nil {
 		return
 	}
+	w.checkTaken(next)
 	if next.Weight < 0 || next.Weight > max(next.Total, 0) || (next.Weight > 0 && next.Capacity < 1) {
 		w.violated("I1", fmt.Sprintf("weight %d of %d with capacity %d", next.Weight, next.Total, next.Capacity))
 	}
@@ -117,7 +122,7 @@ func (w *world) checkRise(o *Observation, was, next *v1alpha1.Record) {
 		w.violated("I3", "the weight rises in stage "+string(was.Stage))
 	case !w.allAcked():
 		w.violated("I3", "the weight rises before the last one is acked by all")
-	case o.Rollout.Spec.Paused:
+	case o.Rollout.Spec.Paused || was.Paused != nil:
 		w.violated("I3", "the weight rises while the Rollout is paused")
 	case o.Refused != nil || o.Service == nil:
 		w.violated("I3", "the weight rises while nothing may move")
@@ -138,6 +143,9 @@ func ownSize(ro *v1alpha1.Rollout, step int32) bool {
 
 // checkAdvance: without a verdict nothing advances.
 func (w *world) checkAdvance(was *v1alpha1.Record) {
+	if was.Full {
+		return // A person said to skip what is left.
+	}
 	if was.AckedAt == nil {
 		w.violated("I3", "a step ends that was not acked")
 		return
@@ -156,7 +164,9 @@ func (w *world) checkAdvance(was *v1alpha1.Record) {
 	}
 	pause := w.ro.Spec.Strategy.Canary.Steps[was.Step-1].Pause
 	switch {
-	case pause == nil:
+	case pause == nil || approved(was, pause):
+	case pause.Requires != nil:
+		w.violated("I13", "a step ends without the approvals that it requires")
 	case pause.Duration == nil:
 		if !strings.HasSuffix(w.ro.Annotations[v1alpha1.AnnotationPromote], fmt.Sprintf("%s/%d", was.Canary, was.Step)) {
 			w.violated("I3", "an endless pause ends by itself")

@@ -58,6 +58,7 @@ func (p *pass) measured() bool {
 	for i := range p.Samples {
 		p.take(&p.Samples[i])
 	}
+	p.Samples = nil
 	for i := range p.checks {
 		s, c := &p.checks[i], p.check(i)
 		if c.DryRun || s.Verdict != v1alpha1.VerdictFailed {

@@ -42,6 +42,12 @@ type Observation struct {
 	// Told are the notices of status.notices that have been sent, or given up, since;
 	// each is seen once.
 	Told []Told
+	// Asked are the actions that people have asked of this Rollout, answered ones
+	// too, oldest first. When one has no answer they are from the API server itself:
+	// a cache could show one again that was answered.
+	Asked []v1alpha1.RolloutAction
+	// Names says whether it is known who asked.
+	Names Names
 	// Policies says whether the API server holds templates and pins by itself.
 	Policies Policies
 	// Autoscaled says that an HPA targets the Deployment: it must have time to see

@@ -112,6 +112,7 @@ func (w *world) observe() Observation {
 		}
 	}
 	o.Proxies = w.observeProxies()
+	w.observeAsked(&o)
 	return o
 }
 

@@ -89,6 +89,9 @@ const (
 	// Swap gives stable (ReplicaSet) to the holder and at once the canary (Joins)
 	// to the Deployment with RevisionNumber: two prepared writes, nothing between.
 	Swap Kind = "Swap"
+	// Answer writes what came of a RolloutAction; DeleteAction removes one.
+	Answer       Kind = "Answer"
+	DeleteAction Kind = "DeleteAction"
 	// Join is the second half of Swap, after a crash between the two.
 	Join Kind = "Join"
 )
@@ -108,6 +111,8 @@ type Action struct {
 	Revision string
 	// RevisionNumber is for Swap and Join.
 	RevisionNumber int64
+	// Answer is for Answer.
+	Answer *v1alpha1.RolloutActionStatus
 	// Direct is for Pin, Unpin and UnlabelService.
 	Direct bool
 	// Why is the reason, one clause, for logs and goldens.

@@ -128,8 +128,8 @@ func (p *pass) begin() bool {
 	if canary == nil {
 		return false
 	}
-	if p.Rollout.Spec.Paused {
-		p.pause("spec.paused is set: the canary starts when it is not")
+	if p.paused() {
+		p.pause(p.pausedUntil("the canary starts"))
 		return true
 	}
 	if p.gated(beforeStart) || p.gated(beforeStep) {

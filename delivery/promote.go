@@ -47,7 +47,7 @@ func (p *pass) pinning() bool {
 		(*pass).standStill,
 		(*pass).resize,
 		(*pass).confirmAgain,
-		(*pass).pausedBySpec,
+		(*pass).pausedNow,
 		(*pass).endpointsMoved,
 		(*pass).handoverLate,
 	)
@@ -119,7 +119,7 @@ func (p *pass) swap() bool {
 	if p.first((*pass).failing, (*pass).upkeep, (*pass).canaryThere, (*pass).startClockAgain, (*pass).resize, (*pass).confirmAgain) {
 		return true
 	}
-	if !p.deleting() && (p.pausedBySpec() || p.standStill()) {
+	if !p.deleting() && (p.pausedNow() || p.standStill()) {
 		return true
 	}
 	if why := p.notReadyToHandOver(); why != "" {
@@ -171,6 +171,7 @@ func (p *pass) joined() bool {
 		return true
 	}
 	p.event(EventPromoted, fmt.Sprintf("revision %s is stable now", p.rec.Canary))
+	p.history = ended(p.history, p.promotedEntry())
 	replicas := int32(0)
 	if p.stable != nil {
 		replicas = p.stable.Replicas

@@ -13,6 +13,9 @@ import (
 // everybody, and the weight waits until stable can take it.
 func (p *pass) retreat(then v1alpha1.AfterRetreat, reason, message string) bool {
 	if then == v1alpha1.ThenRolledBack {
+		p.history = ended(p.history, v1alpha1.HistoryEntry{
+			Revision: p.rec.Canary, Outcome: v1alpha1.OutcomeRolledBack, Message: message, At: *p.microNow(),
+		})
 		p.warn(EventRolledBack, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))
 	} else {
 		p.event(reason, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))

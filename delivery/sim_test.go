@@ -159,6 +159,9 @@ func (s *sim) steps() []v1alpha1.Step {
 		switch s.r.IntN(5) {
 		case 0:
 			steps[i].Pause = &v1alpha1.Pause{}
+			if s.one(3) {
+				steps[i].Pause.Requires = &v1alpha1.Requires{Approvals: int32(1 + s.r.IntN(3))}
+			}
 		case 1, 2:
 			steps[i].Pause = &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Duration(1+s.r.IntN(120)) * time.Second}}
 		}

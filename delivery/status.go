@@ -108,6 +108,7 @@ func (p *pass) status() v1alpha1.RolloutStatus {
 			s.Checks = p.checks
 		}
 	}
+	s.History = p.history
 	s.Conditions = p.conditions(phase, reason, message)
 	s.Notices = p.notices(&s)
 	return s
@@ -131,7 +132,7 @@ func (p *pass) stepStatus() (*v1alpha1.StepStatus, string) {
 	count := int32(len(p.steps()))
 	index := min(p.rec.Step, count)
 	started := metav1.NewTime(p.rec.StepSince.Truncate(time.Second))
-	return &v1alpha1.StepStatus{Index: index, Count: count, StartedAt: &started}, fmt.Sprintf("%d/%d", index, count)
+	return &v1alpha1.StepStatus{Index: index, Count: count, StartedAt: &started, Approvals: p.approvals()}, fmt.Sprintf("%d/%d", index, count)
 }
 
 // summary is the phase, with its reason and its sentence.

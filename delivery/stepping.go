@@ -22,6 +22,7 @@ func (p *pass) stepping() bool {
 		(*pass).lower,
 		(*pass).startClockAgain,
 		(*pass).standStill,
+		(*pass).skipSteps,
 		(*pass).resize,
 		(*pass).rise,
 		(*pass).confirm,
@@ -50,7 +51,7 @@ func (p *pass) fewerSteps() bool {
 	if p.rec.Step <= whole {
 		return false
 	}
-	return p.write(func(r *v1alpha1.Record) { r.Step = whole })
+	return p.write(func(r *v1alpha1.Record) { r.Step, r.Approvals = whole, nil })
 }
 
 // lower writes a weight that an edited spec made smaller, at once: towards stable
@@ -132,7 +133,7 @@ func (p *pass) shrink() bool {
 // has not moved its weight yet.
 func (p *pass) grow() bool {
 	want := p.firstPod(p.podsWanted())
-	if want > p.rec.Replicas && (!p.Rollout.Spec.Paused || p.weighed()) {
+	if want > p.rec.Replicas && (!p.paused() || p.weighed()) {
 		return p.write(func(r *v1alpha1.Record) {
 			now := metav1.NewMicroTime(p.now)
 			r.Replicas, r.ScaledAt = want, &now
@@ -165,12 +166,12 @@ func (p *pass) rise() bool {
 	switch {
 	case p.canary.Available < pods:
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
-		if p.Rollout.Spec.Paused && p.rec.Replicas < pods {
-			p.pause("spec.paused is set: the rollout goes on when it is not")
+		if p.paused() && p.rec.Replicas < pods {
+			p.pause(p.pausedUntil("the rollout goes on"))
 		}
 		return true
-	case p.Rollout.Spec.Paused && want > p.rec.Weight:
-		p.pause("spec.paused is set: the weight rises when it is not")
+	case p.paused() && want > p.rec.Weight:
+		p.pause(p.pausedUntil("the weight rises"))
 		return true
 	case want > 0 && p.Proxies.Connected == 0:
 		p.wait(v1alpha1.ReasonNoProxies, fmt.Sprintf("%s: no proxy that routes to Service %s is connected, so nobody could observe the canary; rolls back at %s",
@@ -237,10 +238,11 @@ func (p *pass) advance() bool {
 	case p.rec.Weight < p.weightWanted():
 		// The step's weight was raised by hand: a rise like any other, so the
 		// present weight must have been judged first.
-		return p.verdictsIn() && !p.pausedBySpec() && p.startStep(p.rec.Step)
-	case p.pausedBySpec():
+		return p.verdictsIn() && !p.pausedNow() && p.startStep(p.rec.Step)
+	case p.pausedNow():
 	case whole:
 		return p.promote()
+	case p.rec.Full && p.gated(beforePromotion):
 	case p.pauseOver() && p.verdictsIn() && !p.gated(p.nextMoment()):
 		return p.startStep(p.rec.Step + 1)
 	}
@@ -265,15 +267,19 @@ func (p *pass) startStep(step int32) bool {
 		p.event(EventStepStarted, fmt.Sprintf("step %d/%d of revision %s", step, count, p.rec.Canary))
 	}
 	return p.write(func(r *v1alpha1.Record) {
+		if r.Step != step {
+			r.Approvals = nil // They were for another step.
+		}
 		r.Step, r.StepSince, r.WeightSince, r.AckedAt = step, metav1.NewMicroTime(p.now), metav1.MicroTime{}, nil
 	})
 }
 
-func (p *pass) pausedBySpec() bool {
-	if !p.Rollout.Spec.Paused {
+// pausedNow says who has paused, if somebody has.
+func (p *pass) pausedNow() bool {
+	if !p.paused() {
 		return false
 	}
-	p.pause("spec.paused is set: the rollout goes on when it is not")
+	p.pause(p.pausedUntil("the rollout goes on"))
 	return true
 }
 
@@ -286,7 +292,7 @@ func (p *pass) pauseOver() bool {
 		return true
 	case pause.Duration != nil:
 		over := p.rec.AckedAt.Add(pause.Duration.Duration)
-		if p.past(over) {
+		if len(p.rec.Approvals) > 0 || p.past(over) {
 			return true
 		}
 		p.wait(v1alpha1.ReasonProgressing, p.holding("until "+clock(over)))
@@ -298,6 +304,14 @@ func (p *pass) pauseOver() bool {
 // promoteAsked says that somebody ended the present step's hold, naming revision and
 // step; until then it says what is waited for.
 func (p *pass) promoteAsked() bool {
+	if int32(len(p.rec.Approvals)) >= p.approvalsWanted() {
+		return true
+	}
+	if p.approvals() != nil {
+		p.pause(p.holding(fmt.Sprintf("until %d people have promoted it (%s), each by a RolloutAction: kubectl crossfade -n %s promote %s",
+			p.approvalsWanted(), p.approvedSoFar(), p.Rollout.Namespace, p.Rollout.Name)))
+		return false
+	}
 	word := fmt.Sprintf("%s/%d", p.rec.Canary, p.rec.Step)
 	if p.Rollout.Annotations[v1alpha1.AnnotationPromote] == word {
 		return true

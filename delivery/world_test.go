@@ -34,6 +34,9 @@ type world struct {
 	renderedRV int // version of the record that was rendered
 	shiftAll   bool
 
+	asked []v1alpha1.RolloutAction
+	names Names
+
 	policies    Policies
 	autoscaled  bool
 	terminating bool
@@ -101,6 +104,7 @@ func newWorld() *world {
 		startup: 2 * time.Second, stop: time.Second,
 		broken:   map[string]bool{},
 		policies: Policies{Hold: true, Pin: true, Known: true},
+		names:    Names{Known: true, Kept: true},
 		trace:    func(string, string) {},
 		violated: func(invariant, what string) { panic(invariant + ": " + what) },
 	}

@@ -12,6 +12,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:selectablefield:JSONPath=`.spec.rollout`
 // +kubebuilder:resource:shortName=roa,categories={all,crossfade}
 // +kubebuilder:printcolumn:name="ROLLOUT",type=string,JSONPath=`.spec.rollout`
 // +kubebuilder:printcolumn:name="ACTION",type=string,JSONPath=`.spec.action`
@@ -135,6 +136,16 @@ type Requires struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10
 	Approvals int32 `json:"approvals"`
+}
+
+// ApprovalsStatus is how many people have to approve a step, and who has.
+type ApprovalsStatus struct {
+	// required is how many have to.
+	Required int32 `json:"required"`
+	// by are those who have, in the order in which they did.
+	// +optional
+	// +listType=atomic
+	By []string `json:"by,omitempty"`
 }
 
 // Word is what somebody said, and when.

@@ -121,6 +121,9 @@ type StepStatus struct {
 	// startedAt is when the step began.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// approvals is how far the people are whom the step requires.
+	// +optional
+	Approvals *ApprovalsStatus `json:"approvals,omitempty"`
 }
 
 // WeightStatus is the canary's share out of totalWeight.
