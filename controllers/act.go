@@ -72,7 +72,7 @@ func (a *actor) write(ctx context.Context, o *observed, action delivery.Action) 
 		return a.replicaSet(ctx, o, action.Object, patch{"spec": patch{"minReadySeconds": action.Seconds}})
 	case delivery.DeleteReplicaSet:
 		return a.deleteReplicaSet(ctx, o, action.Object)
-	case delivery.Answer:
+	case delivery.AnswerAction:
 		return a.answer(ctx, o, action)
 	case delivery.DeleteAction:
 		return a.deleteAction(ctx, o, action.Object)

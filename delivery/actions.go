@@ -93,7 +93,7 @@ func (p *pass) turnDown(a *v1alpha1.RolloutAction, why string) {
 // reply plans an answer. It is written after everything else: an answer that cannot
 // be written must not hold up a delivery.
 func (p *pass) reply(a *v1alpha1.RolloutAction, s *v1alpha1.RolloutActionStatus, tells *Event) {
-	p.last = append(p.last, Action{Kind: Answer, Object: a.Name, Answer: s, Why: fmt.Sprintf("%s of revision %s", a.Spec.Action, a.Spec.Revision), Tells: tells})
+	p.last = append(p.last, Action{Kind: AnswerAction, Object: a.Name, Answer: s, Why: fmt.Sprintf("%s of revision %s", a.Spec.Action, a.Spec.Revision), Tells: tells})
 }
 
 // apply writes an action's effect into the record, and that it was applied.

@@ -89,8 +89,8 @@ const (
 	// Swap gives stable (ReplicaSet) to the holder and at once the canary (Joins)
 	// to the Deployment with RevisionNumber: two prepared writes, nothing between.
 	Swap Kind = "Swap"
-	// Answer writes what came of a RolloutAction; DeleteAction removes one.
-	Answer       Kind = "Answer"
+	// AnswerAction writes what came of a RolloutAction; DeleteAction removes one.
+	AnswerAction Kind = "AnswerAction"
 	DeleteAction Kind = "DeleteAction"
 	// Join is the second half of Swap, after a crash between the two.
 	Join Kind = "Join"
@@ -111,7 +111,7 @@ type Action struct {
 	Revision string
 	// RevisionNumber is for Swap and Join.
 	RevisionNumber int64
-	// Answer is for Answer.
+	// Answer is for AnswerAction.
 	Answer *v1alpha1.RolloutActionStatus
 	// Direct is for Pin, Unpin and UnlabelService.
 	Direct bool

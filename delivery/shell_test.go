@@ -64,7 +64,7 @@ func (w *world) do(o *Observation, a *Action) error {
 		return w.doCreateCanary(o, a)
 	case Park, GiveBack, Scale, SetMinReady, DeleteReplicaSet:
 		return w.doReplicaSet(o, a)
-	case Answer, DeleteAction:
+	case AnswerAction, DeleteAction:
 		return w.doAsked(a)
 	case Swap:
 		if err := w.changeOwner(o, a.Object, OwnerHolder, 0); err != nil {
@@ -89,7 +89,7 @@ func describe(a *Action) string {
 		s += fmt.Sprintf(" to %ds", a.Seconds)
 	case Pin:
 		s += " to " + a.Revision
-	case Answer:
+	case AnswerAction:
 		return fmt.Sprintf("Answer %s: %s by %s: %s (%s)", a.Object, a.Answer.Phase, a.Answer.By, a.Answer.Message, a.Why)
 	case Swap:
 		s += fmt.Sprintf(" for %s as revision %d", a.Joins, a.RevisionNumber)
