@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -231,6 +232,10 @@ func or(s, otherwise string) string {
 type route struct {
 	stable, canary, old string
 	weight, total       int32 // the canary's share
+	// traffic is what the canary gets beside its weight, as text, so that routes can
+	// be compared; reaches says that requests or copies come of it.
+	traffic string
+	reaches bool
 }
 
 func (r *route) share(revision string) int32 {
@@ -296,6 +301,9 @@ func (w *world) routeOf(rec *v1alpha1.Record) *route {
 	if canary > 0 && stable == 0 && w.shiftAll {
 		r.weight = r.total
 	}
+	if rec.Traffic != nil && canary > 0 { // with no pod, what matches goes to stable, too
+		r.traffic, r.reaches = portionOf(rec).words(), portion{0, rec.Traffic}.reaches()
+	}
 	return r
 }
 
@@ -315,7 +323,7 @@ func (w *world) talk(p *proxy) bool {
 	if w.now.Before(p.ackAt) {
 		return false
 	}
-	if p.rejects != "" && p.sent.canary == p.rejects && p.sent.weight > 0 {
+	if p.rejects != "" && p.sent.canary == p.rejects && p.sent.leads(p.sent.canary) {
 		p.rejected, p.sent = p.sent, nil
 		return true
 	}
@@ -329,5 +337,19 @@ func (w *world) talk(p *proxy) bool {
 }
 
 func (p *proxy) may(revision string) bool {
-	return p.acked.share(revision) > 0 || p.sent.share(revision) > 0
+	return p.acked.leads(revision) || p.sent.leads(revision)
+}
+
+// leads says that requests, or copies of some, go to a revision.
+func (r *route) leads(revision string) bool {
+	return r.share(revision) > 0 || (r != nil && r.reaches && revision != "" && revision == r.canary)
+}
+
+// words are a portion's traffic as text.
+func (x portion) words() string {
+	b, err := json.Marshal(x.traffic)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
 }

@@ -79,6 +79,8 @@ type pass struct {
 	rec *v1alpha1.Record
 	// stable, canary and old are the record's revisions; nil when they do not exist.
 	stable, canary, old *ReplicaSet
+	// way are the strategy's steps, once somebody has asked for them.
+	way []Step
 	// checks are the next verdicts.
 	checks []v1alpha1.CheckStatus
 	// history are the next ends of deliveries.

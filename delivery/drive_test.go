@@ -107,6 +107,9 @@ func tell(was, r *v1alpha1.Record) string {
 	if was == nil || was.Weight != r.Weight || (r.Total > 0 && was.WeightSince != r.WeightSince && r.Stage == v1alpha1.StageStepping) {
 		s += fmt.Sprintf(", weight %d/%d", r.Weight, r.Total)
 	}
+	if was != nil && r.Canary != "" && portionOf(was).words() != portionOf(r).words() {
+		s += ", " + trafficWords(r.Traffic)
+	}
 	if was != nil && was.Replicas != r.Replicas && r.Replicas+was.Replicas > 0 {
 		s += fmt.Sprintf(", size %d", r.Replicas)
 	}
@@ -126,6 +129,37 @@ func tell(was, r *v1alpha1.Record) string {
 		s += ", stable " + r.Stable
 	}
 	return s
+}
+
+// trafficWords tell which requests the canary gets beside its weight.
+func trafficWords(t *v1alpha1.Traffic) string {
+	if t == nil {
+		return "no others"
+	}
+	var list []string
+	for _, m := range t.Match {
+		list = append(list, "matching "+matchWords(&m))
+	}
+	for _, m := range t.Audience {
+		list = append(list, "of "+matchWords(&m))
+	}
+	if t.Mirror != nil {
+		list = append(list, fmt.Sprintf("mirror %d%%", t.Mirror.Percent))
+	}
+	if t.Sticky != nil {
+		list = append(list, "sticky")
+	}
+	return strings.Join(list, ", ")
+}
+
+func matchWords(m *v1alpha1.RequestMatch) string {
+	var list []string
+	for _, values := range [][]v1alpha1.ValueMatch{m.Headers, m.Cookies, m.QueryParams} {
+		for _, v := range values {
+			list = append(list, v.Name)
+		}
+	}
+	return strings.Join(list, "+")
 }
 
 // run lets the world go on, in a fixed and fair order, until a condition holds; it

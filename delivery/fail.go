@@ -51,7 +51,7 @@ func (p *pass) rejected() bool {
 // stream and without weight nobody is silent yet; that is noProxies' matter.
 func (p *pass) proxySilent() bool {
 	x := &p.Proxies
-	if (x.Connected == 0 && p.rec.Weight == 0) || !p.silent() || p.forgiven() {
+	if (x.Connected == 0 && !p.reached()) || !p.silent() || p.forgiven() {
 		return false
 	}
 	message := fmt.Sprintf("no confirmation within %s by %s", p.ackTimeout(), join(x.Silent))
@@ -62,7 +62,7 @@ func (p *pass) proxySilent() bool {
 // noProxies: there is nobody to shift requests for, so nobody could observe the
 // canary.
 func (p *pass) noProxies() bool {
-	if p.Proxies.Connected > 0 || p.paused() || p.weightWanted() == 0 || p.rec.AckedAt != nil || p.Service == nil {
+	if p.Proxies.Connected > 0 || p.paused() || !p.wanted().reaches() || p.rec.AckedAt != nil || p.Service == nil {
 		return false
 	}
 	if !p.past(p.waitingSince().Add(p.deadline())) {

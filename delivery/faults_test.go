@@ -54,16 +54,9 @@ func (s *sim) disturbRollout() {
 	case 0:
 		s.edit("toggles paused", func(ro *v1alpha1.Rollout) { ro.Spec.Paused = !ro.Spec.Paused })
 	case 1:
-		s.edit("edits the steps", func(ro *v1alpha1.Rollout) { ro.Spec.Strategy.Canary.Steps = s.steps() })
+		s.editStrategy()
 	case 2:
-		s.edit("edits totalWeight", func(ro *v1alpha1.Rollout) {
-			c := ro.Spec.Strategy.Canary
-			from, to := c.TotalWeight, []int32{100, 1000}[s.r.IntN(2)]
-			for i := range c.Steps {
-				c.Steps[i].Weight = new(*c.Steps[i].Weight * to / from)
-			}
-			c.TotalWeight = to
-		})
+		s.editTotal()
 	case 3:
 		s.edit("edits the deadlines", func(ro *v1alpha1.Rollout) { ro.Spec.ProgressDeadlineSeconds = int32(20 + s.r.IntN(300)) })
 	}

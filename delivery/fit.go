@@ -113,7 +113,7 @@ func (p *pass) unfitPromote(a *v1alpha1.RolloutAction) string {
 		return p.notHeld()
 	case a.Spec.Step != 0 && a.Spec.Step != p.rec.Step:
 		return fmt.Sprintf("%s is on its way by now, not step %d", p.where(), a.Spec.Step)
-	case s.Pause == nil:
+	case s.Pause == nil && !s.ByPerson:
 		return fmt.Sprintf("%s is not held: it goes on by itself when its checks have passed", p.where())
 	case p.rec.AckedAt == nil:
 		return fmt.Sprintf("%s is not reached yet: promote it when it is held", p.where())
@@ -121,7 +121,7 @@ func (p *pass) unfitPromote(a *v1alpha1.RolloutAction) string {
 		return fmt.Sprintf("%s has promoted %s already (%s)", by(a), p.where(), p.approvedSoFar())
 	case int32(len(p.rec.Approvals)) >= p.approvalsWanted():
 		return fmt.Sprintf("the hold of %s is over already: it goes on when its checks have passed", p.where())
-	case s.Pause.Duration != nil && !p.now.Before(p.rec.AckedAt.Add(s.Pause.Duration.Duration)):
+	case !s.ByPerson && !p.now.Before(p.heldUntil()):
 		return fmt.Sprintf("the hold of %s is over already: it goes on when its checks have passed", p.where())
 	}
 	return ""

@@ -25,6 +25,15 @@ func (p *pass) promotedEntry() v1alpha1.HistoryEntry {
 	return e
 }
 
+// wentBack is the end of a delivery that goes back to stable by itself.
+func (p *pass) wentBack(reason, message string) v1alpha1.HistoryEntry {
+	e := v1alpha1.HistoryEntry{Revision: p.rec.Canary, Outcome: v1alpha1.OutcomeRolledBack, Message: message, At: *p.microNow()}
+	if reason == EventABTestEnded {
+		e.Outcome = v1alpha1.OutcomeTestEnded
+	}
+	return e
+}
+
 // Actions are kept for so long, and so many of them for each Rollout.
 const (
 	keptFor     = 7 * 24 * time.Hour

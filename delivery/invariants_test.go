@@ -68,18 +68,28 @@ func (w *world) checkRecord(o *Observation, was, next *v1alpha1.Record) {
 		return
 	}
 	w.checkTaken(next)
-	if next.Weight < 0 || next.Weight > max(next.Total, 0) || (next.Weight > 0 && next.Capacity < 1) {
-		w.violated("I1", fmt.Sprintf("weight %d of %d with capacity %d", next.Weight, next.Total, next.Capacity))
+	if next.Weight < 0 || next.Weight > max(next.Total, 0) || (w.weighted(next, next.Canary) && next.Capacity < 1) {
+		w.violated("I1", fmt.Sprintf("weight %d of %d with capacity %d, %s", next.Weight, next.Total, next.Capacity, trafficWords(next.Traffic)))
+	}
+	if next.Traffic != nil && next.Canary == "" {
+		w.violated("I1", "traffic for a canary that there is not")
 	}
 	if was == nil {
 		return
 	}
-	if next.Weight > was.Weight {
+	if next.Weight > was.Weight || w.reachesOthers(was.Traffic, next.Traffic) {
 		w.checkRise(o, was, next)
+	}
+	if next.Total != was.Total && was.Weight > 0 && next.Weight > 0 {
+		w.violated("I1", "the sum of the weights changes on the way")
+	}
+	if portionOf(was).words() != portionOf(next).words() && next.AckedAt != nil {
+		w.violated("I3", "traffic counts as acked before anybody could")
 	}
 	if was.Stage == v1alpha1.StageStepping && next.Stage == v1alpha1.StageStepping && next.Step > was.Step {
 		w.checkAdvance(was)
 	}
+	w.checkSwitch(next)
 	if next.Stage == v1alpha1.StagePinning && (was.Weight != was.Total || !w.allAcked()) {
 		w.violated("I5", "promotion begins before all proxies have the whole weight")
 	}
@@ -96,11 +106,34 @@ func (w *world) weighted(r *v1alpha1.Record, revision string) bool {
 	case r == nil:
 		return true
 	case revision == r.Canary:
-		return r.Weight > 0
+		return r.Canary != "" && (r.Weight > 0 || r.Traffic != nil && len(r.Traffic.Match)+percent(r.Traffic.Mirror) > 0)
 	case revision == r.Stable:
 		return r.Canary == "" || r.Weight < r.Total
 	}
 	return false
+}
+
+// reachesOthers says that requests, or copies of some, go to the canary that did not.
+func (w *world) reachesOthers(was, next *v1alpha1.Traffic) bool {
+	if next == nil {
+		return was != nil && len(was.Audience) > 0 && was.Sticky == nil
+	}
+	if was == nil {
+		was = &v1alpha1.Traffic{}
+	}
+	for _, m := range next.Match {
+		if !slices.ContainsFunc(was.Match, func(x v1alpha1.RequestMatch) bool { return matchWords(&x) == matchWords(&m) }) {
+			return true
+		}
+	}
+	return percent(next.Mirror) > percent(was.Mirror)
+}
+
+func percent(m *v1alpha1.Mirror) int {
+	if m == nil {
+		return 0
+	}
+	return int(m.Percent)
 }
 
 func (w *world) allAcked() bool {
@@ -137,7 +170,7 @@ func (w *world) checkRise(o *Observation, was, next *v1alpha1.Record) {
 
 // ownSize says that a step asks for a size of its own.
 func ownSize(ro *v1alpha1.Rollout, step int32) bool {
-	steps := ro.Spec.Strategy.Canary.Steps
+	steps := Steps(&ro.Spec.Strategy)
 	return int(step) <= len(steps) && steps[step-1].Replicas != nil
 }
 
@@ -153,26 +186,32 @@ func (w *world) checkAdvance(was *v1alpha1.Record) {
 	if !w.allAcked() {
 		w.violated("I3", "a step ends while a proxy has not acked")
 	}
-	if was.Weight == 0 || was.Step > int32(len(w.ro.Spec.Strategy.Canary.Steps)) {
+	steps := Steps(&w.ro.Spec.Strategy)
+	if was.Step > int32(len(steps)) {
 		return
 	}
+	step := &steps[was.Step-1]
 	for _, c := range (&Observation{Rollout: w.ro}).checksSpec() {
 		s := w.facts.judged[c.Name]
-		if !c.DryRun && (s.Outcome != Number || s.Value > 0.01 || s.Step != was.Step || s.Revision != was.Canary || s.At.Before(was.AckedAt.Time)) {
+		asked := w.weighted(was, was.Canary) && (step.Checks == nil || slices.Contains(step.Checks, c.Name))
+		if asked && !c.DryRun && (s.Outcome != Number || s.Value > 0.01 || s.Step != was.Step || s.Revision != was.Canary || s.At.Before(was.AckedAt.Time)) {
 			w.violated("I6", fmt.Sprintf("step %d ends while check %s said %+v", was.Step, c.Name, s))
 		}
 	}
-	pause := w.ro.Spec.Strategy.Canary.Steps[was.Step-1].Pause
+	since := was.AckedAt.Time
+	if was.TestSince != nil {
+		since = was.TestSince.Time
+	}
 	switch {
-	case pause == nil || approved(was, pause):
-	case pause.Requires != nil:
+	case step.Pause != nil && approved(was, step.Pause): // a person ended it
+	case step.Pause != nil && step.Pause.Requires != nil:
 		w.violated("I13", "a step ends without the approvals that it requires")
-	case pause.Duration == nil:
-		if !strings.HasSuffix(w.ro.Annotations[v1alpha1.AnnotationPromote], fmt.Sprintf("%s/%d", was.Canary, was.Step)) {
-			w.violated("I3", "an endless pause ends by itself")
-		}
-	case w.now.Sub(was.AckedAt.Time) < pause.Duration.Duration:
+	case w.now.Sub(since) < step.heldFor():
 		w.violated("I3", "a pause is cut short")
+	case step.ByPerson && !strings.HasSuffix(w.ro.Annotations[v1alpha1.AnnotationPromote], fmt.Sprintf("%s/%d", was.Canary, was.Step)):
+		w.violated("I3", "an endless pause ends by itself")
+	case step.Returns:
+		w.violated("I3", "a test that returns to stable goes on")
 	}
 }
 

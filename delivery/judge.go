@@ -61,7 +61,7 @@ func (p *pass) measured() bool {
 	p.Samples = nil
 	for i := range p.checks {
 		s, c := &p.checks[i], p.check(i)
-		if c.DryRun || s.Verdict != v1alpha1.VerdictFailed {
+		if c.DryRun || !p.asks(c.Name) || s.Verdict != v1alpha1.VerdictFailed {
 			continue
 		}
 		message := fmt.Sprintf("check %s failed: %s", s.Name, s.Message)
@@ -71,6 +71,13 @@ func (p *pass) measured() bool {
 	return false
 }
 
+// asks says that a check judges the present step. What it measured in another one
+// says nothing about this one.
+func (p *pass) asks(check string) bool {
+	s := p.step()
+	return s == nil || s.Checks == nil || slices.Contains(s.Checks, check)
+}
+
 // check is the spec of p.checks[i], which are always in its order.
 func (p *pass) check(i int) *v1alpha1.Check { return &p.checksSpec()[i] }
 
@@ -78,7 +85,7 @@ func (p *pass) check(i int) *v1alpha1.Check { return &p.checksSpec()[i] }
 // before the weight was confirmed says nothing about this step.
 func (p *pass) take(a *Sample) {
 	i := slices.IndexFunc(p.checks, func(s v1alpha1.CheckStatus) bool { return s.Name == a.Check })
-	if i < 0 || a.Step != p.rec.Step || a.Revision != p.rec.Canary || p.rec.AckedAt == nil || a.At.Before(p.rec.AckedAt.Time) {
+	if i < 0 || !p.asks(a.Check) || a.Step != p.rec.Step || a.Revision != p.rec.Canary || p.rec.AckedAt == nil || a.At.Before(p.rec.AckedAt.Time) {
 		return
 	}
 	s := &p.checks[i]
@@ -171,6 +178,9 @@ func settle(s *v1alpha1.CheckStatus, c *v1alpha1.Check, outcome v1alpha1.Verdict
 func (p *pass) measure() {
 	for i := range p.checks {
 		c := p.check(i)
+		if !p.asks(c.Name) {
+			continue
+		}
 		due := p.rec.AckedAt.Add(p.firstDue(c))
 		if m := p.checks[i].MeasuredAt; m != nil {
 			due = m.Add(p.interval(c))
@@ -186,14 +196,14 @@ func (p *pass) measure() {
 }
 
 // verdictsIn says that every check that decides has passed in this step, with its
-// last measurement. A step without weight has nothing to be judged by.
+// last measurement. A step without requests has nothing to be judged by.
 func (p *pass) verdictsIn() bool {
-	if p.rec.Weight == 0 {
+	if !p.reached() {
 		return true
 	}
 	var waiting []string
 	for i := range p.checks {
-		if s := &p.checks[i]; s.Verdict != v1alpha1.VerdictPassing && !p.check(i).DryRun {
+		if s := &p.checks[i]; s.Verdict != v1alpha1.VerdictPassing && !p.check(i).DryRun && p.asks(s.Name) {
 			waiting = append(waiting, s.Name)
 		}
 	}
@@ -207,13 +217,13 @@ func (p *pass) verdictsIn() bool {
 // verdictsOverdue names the checks that have had no verdict for
 // progressDeadlineSeconds.
 func (p *pass) verdictsOverdue() []string {
-	if p.rec.AckedAt == nil || p.rec.Weight == 0 {
+	if p.rec.AckedAt == nil || !p.reached() {
 		return nil
 	}
 	var overdue []string
 	for i := range p.checks {
 		s, c := &p.checks[i], p.check(i)
-		if c.DryRun || (s.Verdict != v1alpha1.VerdictNoVerdict && s.Verdict != v1alpha1.VerdictPending) {
+		if c.DryRun || !p.asks(c.Name) || (s.Verdict != v1alpha1.VerdictNoVerdict && s.Verdict != v1alpha1.VerdictPending) {
 			continue
 		}
 		since := p.rec.AckedAt.Add(p.firstDue(c))

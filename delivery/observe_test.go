@@ -136,8 +136,8 @@ func (w *world) observeProxies() Proxies {
 		x.Expected++
 		for _, r := range append([]*route{p.acked, p.sent}, publishedTo(p, pub)) {
 			if r != nil {
-				may[r.stable] = may[r.stable] || r.share(r.stable) > 0
-				may[r.canary] = may[r.canary] || r.share(r.canary) > 0
+				may[r.stable] = may[r.stable] || r.leads(r.stable)
+				may[r.canary] = may[r.canary] || r.leads(r.canary)
 			}
 		}
 		if p.connected {

@@ -127,7 +127,7 @@ func (s *sim) steer() {
 		s.ask("ann", v1alpha1.ActionResume, s.onItsWay(rec))
 		return
 	}
-	steps := s.ro.Spec.Strategy.Canary.Steps
+	steps := Steps(&s.ro.Spec.Strategy)
 	if rec.Stage != v1alpha1.StageStepping || rec.AckedAt == nil || int(rec.Step) > len(steps) {
 		return
 	}

@@ -8,14 +8,14 @@ import (
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
 
-// retreat sends the requests back to stable. The weight is 0 at once, unless
+// retreat sends the requests back to stable. Weight and traffic go at once, unless
 // stable has no ready pod while the canary has: then going back would break
 // everybody, and the weight waits until stable can take it.
 func (p *pass) retreat(then v1alpha1.AfterRetreat, reason, message string) bool {
 	if then == v1alpha1.ThenRolledBack {
-		p.history = ended(p.history, v1alpha1.HistoryEntry{
-			Revision: p.rec.Canary, Outcome: v1alpha1.OutcomeRolledBack, Message: message, At: *p.microNow(),
-		})
+		p.history = ended(p.history, p.wentBack(reason, message))
+	}
+	if then == v1alpha1.ThenRolledBack && reason != EventABTestEnded {
 		p.warn(EventRolledBack, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))
 	} else {
 		p.event(reason, fmt.Sprintf("revision %s goes back to %s: %s", p.rec.Canary, p.rec.Stable, message))
@@ -25,7 +25,7 @@ func (p *pass) retreat(then v1alpha1.AfterRetreat, reason, message string) bool 
 		r.Then, r.Reason, r.Message = then, reason, message
 		r.AckedAt, r.ScaledAt = nil, nil
 		if !cannot {
-			p.weigh(r, 0)
+			p.weigh(r, portion{})
 		}
 	})
 }
@@ -60,10 +60,10 @@ func (p *pass) waitForStable() bool {
 }
 
 func (p *pass) weightToZero() bool {
-	if p.rec.Weight == 0 {
+	if p.rec.Weight == 0 && p.rec.Traffic == nil {
 		return false
 	}
-	return p.write(func(r *v1alpha1.Record) { p.weigh(r, 0) })
+	return p.write(func(r *v1alpha1.Record) { p.weigh(r, portion{}) })
 }
 
 // emptyCanary takes the canary's pods once nothing routes to them (I4), then its

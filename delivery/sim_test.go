@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
-
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
 
@@ -113,7 +110,7 @@ func (s *sim) setUp() {
 		s.proxies = append(s.proxies, &proxy{name: fmt.Sprintf("gw-%d", i), present: true, connected: true, delay: time.Duration(s.r.IntN(3000)) * time.Millisecond})
 	}
 	spec := &s.ro.Spec
-	spec.Strategy.Canary.Steps = s.steps()
+	spec.Strategy = s.strategy()
 	spec.ProgressDeadlineSeconds = int32(30 + s.r.IntN(600))
 	spec.Acks.Timeout.Duration = time.Duration(5+s.r.IntN(60)) * time.Second
 	if s.one(5) {
@@ -148,29 +145,6 @@ func (s *sim) setUp() {
 		s.changeDeployment(func(d *deployment) { d.Paused = true })
 	}
 	s.facts.listening = s.now
-}
-
-func (s *sim) steps() []v1alpha1.Step {
-	steps := make([]v1alpha1.Step, 1+s.r.IntN(4))
-	weight := int32(0)
-	for i := range steps {
-		weight = min(100, weight+int32(s.r.IntN(45)))
-		steps[i].Weight = new(weight)
-		switch s.r.IntN(5) {
-		case 0:
-			steps[i].Pause = &v1alpha1.Pause{}
-			if s.one(3) {
-				steps[i].Pause.Requires = &v1alpha1.Requires{Approvals: int32(1 + s.r.IntN(3))}
-			}
-		case 1, 2:
-			steps[i].Pause = &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Duration(1+s.r.IntN(120)) * time.Second}}
-		}
-		if s.one(6) {
-			n := intstr.FromString(fmt.Sprintf("%d%%", 10+s.r.IntN(90)))
-			steps[i].Replicas = &n
-		}
-	}
-	return steps
 }
 
 func (s *sim) answers(string, string) Sample {

@@ -42,7 +42,13 @@ func (p *pass) scaleDownDelay() time.Duration {
 	return defaultScaleDown
 }
 
-func (p *pass) steps() []Step { return Steps(&p.Rollout.Spec.Strategy) }
+// steps are derived once for a pass: they are asked for again and again.
+func (p *pass) steps() []Step {
+	if p.way == nil {
+		p.way = Steps(&p.Rollout.Spec.Strategy)
+	}
+	return p.way
+}
 
 func (p *pass) specTotal() int32 { return TotalWeight(&p.Rollout.Spec.Strategy) }
 
@@ -67,20 +73,20 @@ func (p *pass) weightWanted() int32 {
 
 // podsWanted is how many canary pods the record's step needs: what the step says,
 // else the share of the Deployment's replicas that its weight is of the requests,
-// rounded up. Never more than the Deployment asks for, and one at least where
-// there is weight.
+// rounded up; copies of requests are a load like requests. Never more than the
+// Deployment asks for, and one at least where it gets requests in whatever way.
 func (p *pass) podsWanted() int32 {
 	n := p.Deployment.Replicas
 	s := p.step()
 	if s == nil {
 		return n
 	}
-	weight := p.weightWanted()
-	pods := share(int64(n), int64(weight), int64(p.rec.Total))
+	want := p.wanted()
+	pods := share(int64(n), want.load(p.rec.Total), int64(p.rec.Total))
 	if s.Replicas != nil {
 		pods = size(s.Replicas, n)
 	}
-	if weight > 0 {
+	if want.reaches() {
 		pods = max(pods, 1)
 	}
 	return min(pods, n)

@@ -40,7 +40,7 @@ func (p *pass) refuse(reason, message string) {
 
 // holding describes the step that is held.
 func (p *pass) holding(until string) string {
-	return fmt.Sprintf("%s: %d/%d on canary %s; holding %s", p.where(), p.rec.Weight, p.rec.Total, p.rec.Canary, until)
+	return fmt.Sprintf("%s: %s; holding %s", p.where(), p.portionNow(), until)
 }
 
 func (p *pass) waitingForPods() string {
@@ -56,14 +56,25 @@ func (p *pass) waitingForPods() string {
 
 func (p *pass) waitingForAcks() string {
 	x := &p.Proxies
-	if x.Expected == 0 && p.rec.Weight > 0 {
+	if x.Expected == 0 && p.reached() {
 		return fmt.Sprintf("%s: waiting for a proxy that routes to Service %s; rolls back at %s", p.where(), p.rec.Service, clock(p.waitingSince().Add(p.deadline())))
 	}
 	if x.Current && x.Acked >= x.Expected {
 		return fmt.Sprintf("%s: %d/%d on canary %s instead of %d for want of ready pods; rolls back at %s",
 			p.where(), x.Effective, p.rec.Total, p.rec.Canary, p.rec.Weight, clock(p.waitingSince().Add(p.deadline())))
 	}
-	return fmt.Sprintf("%s: waiting until all proxies confirm %d/%d on canary %s, each for %s at most", p.where(), p.rec.Weight, p.rec.Total, p.rec.Canary, p.ackTimeout())
+	return fmt.Sprintf("%s: waiting until all proxies confirm %s, each for %s at most", p.where(), p.portionNow(), p.ackTimeout())
+}
+
+// askedChecks are the verdicts of those that judge the present step.
+func (p *pass) askedChecks() []v1alpha1.CheckStatus {
+	var asked []v1alpha1.CheckStatus
+	for i := range p.checks {
+		if p.asks(p.checks[i].Name) {
+			asked = append(asked, p.checks[i])
+		}
+	}
+	return asked
 }
 
 func (p *pass) where() string {
@@ -105,7 +116,7 @@ func (p *pass) status() v1alpha1.RolloutStatus {
 		s.AckedSummary = fmt.Sprintf("%d/%d", p.Proxies.Acked, p.Proxies.Expected)
 		s.Step, s.StepSummary = p.stepStatus()
 		if p.rec.Stage != v1alpha1.StageHealthy {
-			s.Checks = p.checks
+			s.Checks = p.askedChecks()
 		}
 	}
 	s.History = p.history
@@ -147,7 +158,7 @@ func (p *pass) summary() (v1alpha1.Phase, string, string) {
 		phase = v1alpha1.PhasePaused
 	}
 	if w.overdue != "" && !w.paused && !w.refused {
-		return v1alpha1.PhasePaused, v1alpha1.ReasonNoVerdict, fmt.Sprintf("%s: %d/%d on canary %s; %s: goes on when verdicts come", p.where(), p.rec.Weight, p.rec.Total, p.rec.Canary, w.overdue)
+		return v1alpha1.PhasePaused, v1alpha1.ReasonNoVerdict, fmt.Sprintf("%s: %s; %s: goes on when verdicts come", p.where(), p.portionNow(), w.overdue)
 	}
 	return phase, reason, message
 }
@@ -176,6 +187,10 @@ func (p *pass) ofStage() (v1alpha1.Phase, string, string) {
 	case v1alpha1.StageRetreating:
 		return v1alpha1.PhaseRollingBack, v1alpha1.ReasonRollingBack, p.rec.Message
 	case v1alpha1.StageRolledBack:
+		if p.rec.Reason == EventABTestEnded {
+			return v1alpha1.PhaseRolledBack, v1alpha1.ReasonABTestEnded, fmt.Sprintf("revision %s is not tested any more, and stable serves everybody: %s; change the template, or go on with this one (after a change of the strategy, maybe): kubectl -n %s annotate rollout %s --overwrite %s=%s",
+				p.rec.Failed, p.rec.Message, p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationRetry, p.retryWord())
+		}
 		return v1alpha1.PhaseRolledBack, v1alpha1.ReasonRolledBack, fmt.Sprintf("revision %s was rolled back: %s; change the template, or try again: kubectl -n %s annotate rollout %s --overwrite %s=%s",
 			p.rec.Failed, p.rec.Message, p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationRetry, p.retryWord())
 	case v1alpha1.StageRestoring:

@@ -16,6 +16,7 @@ func (p *pass) stepping() bool {
 		(*pass).superseded,
 		(*pass).measured,
 		(*pass).failing,
+		(*pass).testOver,
 		(*pass).upkeep,
 		(*pass).canaryThere,
 		(*pass).fewerSteps,
@@ -54,20 +55,26 @@ func (p *pass) fewerSteps() bool {
 	return p.write(func(r *v1alpha1.Record) { r.Step, r.Approvals = whole, nil })
 }
 
-// lower writes a weight that an edited spec made smaller, at once: towards stable
-// nothing has to be waited for.
+// lower writes what an edited spec took from the canary, at once: towards stable
+// nothing has to be waited for. The traffic of the step before goes only with the
+// weight of its successor, or its users would be sent to and fro.
 func (p *pass) lower() bool {
-	want := p.weightWanted()
-	if want >= p.rec.Weight {
+	have := portionOf(p.rec)
+	next := lesser(have, p.wanted(), p.rec.Total)
+	if !p.weighed() {
+		next = portion{min(have.weight, p.weightWanted()), have.traffic}
+	}
+	if next.equals(have) {
 		return false
 	}
 	p.checks = p.freshChecks()
-	return p.write(func(r *v1alpha1.Record) { p.weigh(r, want) })
+	return p.write(func(r *v1alpha1.Record) { p.weigh(r, next) })
 }
 
-// weigh writes a weight, and with it that nobody has confirmed it yet.
-func (p *pass) weigh(r *v1alpha1.Record, weight int32) {
-	r.Weight, r.WeightSince, r.AckedAt = weight, metav1.NewMicroTime(p.now), nil
+// weigh writes what the canary gets, and with it that nobody has confirmed it yet:
+// weight and traffic in one write, for the proxies take them as one.
+func (p *pass) weigh(r *v1alpha1.Record, x portion) {
+	r.Weight, r.Traffic, r.WeightSince, r.AckedAt = x.weight, x.traffic, metav1.NewMicroTime(p.now), nil
 }
 
 // weighed says that the step's weight is written.
@@ -82,11 +89,11 @@ func (p *pass) startClockAgain() bool {
 	}
 	x := &p.Proxies
 	lost := p.canary.Available < p.rec.Capacity || p.Service == nil ||
-		(p.rec.Weight > 0 && x.Current && (x.Expected == 0 || x.Effective < p.rec.Weight))
+		(p.reached() && x.Current && (x.Expected == 0 || x.Effective < p.rec.Weight))
 	if !lost {
 		return false
 	}
-	return p.write(func(r *v1alpha1.Record) { p.weigh(r, r.Weight) })
+	return p.write(func(r *v1alpha1.Record) { p.weigh(r, portionOf(r)) })
 }
 
 // resize brings the canary to the size that its step needs (D8).
@@ -111,10 +118,10 @@ func (p *pass) firstPod(size int32) int32 {
 func (p *pass) shrink() bool {
 	want := p.podsWanted()
 	if p.rec.Replicas > want {
-		if p.rec.Weight == 0 && p.stableCannotTake() {
+		if !p.reached() && p.stableCannotTake() {
 			return false
 		}
-		if p.rec.Weight == 0 && !p.unrouted(p.rec.Canary, p.waitingSince()) {
+		if !p.reached() && !p.unrouted(p.rec.Canary, p.waitingSince()) {
 			p.wait(v1alpha1.ReasonProgressing, "waiting until no proxy routes to the canary, to make it smaller")
 			return true
 		}
@@ -161,7 +168,7 @@ func (p *pass) rise() bool {
 	if p.weighed() {
 		return false
 	}
-	want := p.weightWanted()
+	want := p.wanted()
 	pods := p.podsWanted()
 	switch {
 	case p.canary.Available < pods:
@@ -170,10 +177,10 @@ func (p *pass) rise() bool {
 			p.pause(p.pausedUntil("the rollout goes on"))
 		}
 		return true
-	case p.paused() && want > p.rec.Weight:
-		p.pause(p.pausedUntil("the weight rises"))
+	case p.paused() && want.adds(portionOf(p.rec), p.rec.Total):
+		p.pause(p.pausedUntil("the canary gets more"))
 		return true
-	case want > 0 && p.Proxies.Connected == 0:
+	case want.reaches() && p.Proxies.Connected == 0:
 		p.wait(v1alpha1.ReasonNoProxies, fmt.Sprintf("%s: no proxy that routes to Service %s is connected, so nobody could observe the canary; rolls back at %s",
 			p.where(), p.rec.Service, clock(p.waitingSince().Add(p.deadline()))))
 		return true
@@ -205,28 +212,30 @@ func (p *pass) confirm() bool {
 		p.warn(EventProxySilent, fmt.Sprintf("going on without a confirmation by %s, as acks.onTimeout says", join(p.Proxies.Silent)))
 	}
 	p.checks = renewed(p.checks)
-	p.event(EventWeightAcked, fmt.Sprintf("%d/%d on canary %s, acked by %d/%d proxies", p.rec.Weight, p.rec.Total, p.rec.Canary, p.Proxies.Acked, p.Proxies.Expected))
+	p.event(EventWeightAcked, fmt.Sprintf("%s, acked by %d/%d proxies", p.portionNow(), p.Proxies.Acked, p.Proxies.Expected))
 	return p.write(func(r *v1alpha1.Record) {
-		now := metav1.NewMicroTime(p.now)
-		r.AckedAt = &now
+		r.AckedAt = p.microNow()
+		if s := p.step(); s != nil && s.Test && r.TestSince == nil {
+			r.TestSince = p.microNow()
+		}
 	})
 }
 
 // shifted says that the record's weight is what the proxies do: confirmed, and not
-// reduced for want of canary pods. With weight, one proxy at least must be there:
+// reduced for want of canary pods. With requests, one proxy at least must be there:
 // nothing is promoted that nobody could observe.
 func (p *pass) shifted() bool {
 	x := &p.Proxies
 	if !p.acked() || x.Effective < p.rec.Weight || p.canary.Available < p.rec.Capacity {
 		return false
 	}
-	return p.rec.Weight == 0 || (x.Expected > 0 && x.Connected > 0)
+	return !p.reached() || (x.Expected > 0 && x.Connected > 0)
 }
 
 // advance goes to the next step when this one is over: held long enough, judged
 // well, confirmed still.
 func (p *pass) advance() bool {
-	if p.rec.Weight > 0 {
+	if p.reached() {
 		p.measure()
 	}
 	whole := p.step() == nil
@@ -235,26 +244,31 @@ func (p *pass) advance() bool {
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
 	case p.rec.Capacity < p.podsWanted():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
-	case p.rec.Weight < p.weightWanted():
-		// The step's weight was raised by hand: a rise like any other, so the
-		// present weight must have been judged first.
+	case p.wanted().adds(portionOf(p.rec), p.rec.Total):
+		// The step was edited to give the canary more: a rise like any other, so
+		// what it gets now must have been judged first.
 		return p.verdictsIn() && !p.pausedNow() && p.startStep(p.rec.Step)
 	case p.pausedNow():
 	case whole:
 		return p.promote()
 	case p.rec.Full && p.gated(beforePromotion):
-	case p.pauseOver() && p.verdictsIn() && !p.gated(p.nextMoment()):
+	case p.pauseOver() && p.verdictsIn() && !p.gatedNext():
 		return p.startStep(p.rec.Step + 1)
 	}
 	return true
 }
 
-// nextMoment is the gate before what follows the present step.
-func (p *pass) nextMoment() moment {
-	if int(p.rec.Step) >= len(p.steps()) {
-		return beforePromotion
+// gatedNext asks the gates before what follows the present step. A canary that has
+// been switched to has passed the one before its promotion.
+func (p *pass) gatedNext() bool {
+	steps, next := p.steps(), int(p.rec.Step)
+	switch {
+	case p.step().Switched:
+		return false
+	case next >= len(steps) || steps[next].Switched:
+		return p.gated(beforePromotion)
 	}
-	return beforeStep
+	return p.gated(beforeStep)
 }
 
 // startStep begins a step, or the whole weight after the last one.
@@ -268,7 +282,7 @@ func (p *pass) startStep(step int32) bool {
 	}
 	return p.write(func(r *v1alpha1.Record) {
 		if r.Step != step {
-			r.Approvals = nil // They were for another step.
+			r.Approvals, r.TestSince = nil, nil // They were for another step.
 		}
 		r.Step, r.StepSince, r.WeightSince, r.AckedAt = step, metav1.NewMicroTime(p.now), metav1.MicroTime{}, nil
 	})
@@ -283,26 +297,38 @@ func (p *pass) pausedNow() bool {
 	return true
 }
 
-// pauseOver says that the step was held long enough, or that somebody ended its
-// endless pause, naming revision and step: a word for another one counts nothing.
+// pauseOver says that the step was held long enough, or that somebody has ended that;
+// and that somebody has promoted where that is needed.
 func (p *pass) pauseOver() bool {
-	pause := p.step().Pause
-	switch {
-	case pause == nil:
-		return true
-	case pause.Duration != nil:
-		over := p.rec.AckedAt.Add(pause.Duration.Duration)
-		if len(p.rec.Approvals) > 0 || p.past(over) {
-			return true
-		}
+	if over := p.heldUntil(); len(p.rec.Approvals) == 0 && !p.past(over) {
 		p.wait(v1alpha1.ReasonProgressing, p.holding("until "+clock(over)))
 		return false
 	}
-	return p.promoteAsked()
+	return !p.step().ByPerson || p.promoteAsked()
+}
+
+// heldUntil is when the hold of a confirmed step is over. A test goes on counting
+// when its pods were lost and are back: two days are not begun anew for that.
+func (p *pass) heldUntil() time.Time {
+	s := p.step()
+	if s.Test && p.rec.TestSince != nil {
+		return p.rec.TestSince.Add(s.heldFor())
+	}
+	return p.rec.AckedAt.Add(s.heldFor())
+}
+
+// testOver ends an A/B test that returns to stable. That needs no verdict, no ack
+// and nobody's word; but somebody who has promoted the canary meant it.
+func (p *pass) testOver() bool {
+	s := p.step()
+	if s == nil || !s.Returns || p.rec.TestSince == nil || len(p.rec.Approvals) > 0 || !p.past(p.heldUntil()) {
+		return false
+	}
+	return p.rollBack(EventABTestEnded, fmt.Sprintf("the A/B test lasted %s", s.heldFor()))
 }
 
 // promoteAsked says that somebody ended the present step's hold, naming revision and
-// step; until then it says what is waited for.
+// step (a word for another one counts nothing); until then it says what is waited for.
 func (p *pass) promoteAsked() bool {
 	if int32(len(p.rec.Approvals)) >= p.approvalsWanted() {
 		return true

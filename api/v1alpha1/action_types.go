@@ -184,7 +184,7 @@ type TakenAction struct {
 }
 
 // Outcome is how a delivery ended.
-// +kubebuilder:validation:Enum=Promoted;RolledBack;Aborted
+// +kubebuilder:validation:Enum=Promoted;RolledBack;Aborted;TestEnded
 type Outcome string
 
 // How deliveries end.
@@ -192,6 +192,8 @@ const (
 	OutcomePromoted   Outcome = "Promoted"
 	OutcomeRolledBack Outcome = "RolledBack"
 	OutcomeAborted    Outcome = "Aborted"
+	// OutcomeTestEnded: an A/B test was over and went back to stable.
+	OutcomeTestEnded Outcome = "TestEnded"
 )
 
 // HistoryEntry is the end of one delivery.

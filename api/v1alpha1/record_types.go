@@ -99,6 +99,10 @@ type Record struct {
 	// whose weight is written.
 	// +optional
 	Traffic *Traffic `json:"traffic,omitempty"`
+	// testSince is when an A/B test was confirmed by every proxy for the first time:
+	// its duration counts from here, whatever pods are lost on the way.
+	// +optional
+	TestSince *metav1.MicroTime `json:"testSince,omitempty"`
 	// capacity is the number of canary pods that carry weight; with fewer of them
 	// ready, less weight is rendered.
 	// +optional

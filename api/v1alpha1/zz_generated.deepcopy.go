@@ -975,6 +975,10 @@ func (in *Record) DeepCopyInto(out *Record) {
 		*out = new(Traffic)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.TestSince != nil {
+		in, out := &in.TestSince, &out.TestSince
+		*out = (*in).DeepCopy()
+	}
 	in.WeightSince.DeepCopyInto(&out.WeightSince)
 	if in.AckedAt != nil {
 		in, out := &in.AckedAt, &out.AckedAt
