@@ -80,7 +80,10 @@ func member(object map[string]any, path ...string) any {
 // kinds are the resources that this API server has, by kind.
 var kinds = map[string]string{
 	"rollouts": "Rollout", "rolloutactions": "RolloutAction", "deployments": "Deployment", "replicasets": "ReplicaSet", "pods": "Pod",
-	"namespaces": "Namespace",
+	"namespaces": "Namespace", "services": "Service", "meshpolicies": "MeshPolicy", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
+	"configmaps": "ConfigMap", "resourcequotas": "ResourceQuota", "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+	"poddisruptionbudgets": "PodDisruptionBudget", "httproutes": "HTTPRoute", "gateways": "Gateway", "analysistemplates": "AnalysisTemplate",
+	"clusteranalysistemplates": "ClusterAnalysisTemplate",
 }
 
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {

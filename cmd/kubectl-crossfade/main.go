@@ -16,6 +16,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/outcome"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/review"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/steer"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/templates"
@@ -33,6 +34,7 @@ func verbs() []session.Verb {
 		steer.Promote, steer.Abort, steer.Retry, steer.Pause, steer.Resume, steer.Override,
 		templates.Undo, templates.Restart, templates.History,
 		outcome.Wait,
+		review.Analyze,
 	}
 }
 
