@@ -428,12 +428,12 @@ func startOutbound(t *testing.T, world *xds.World, port int) string {
 func startOutboundSidecar(t *testing.T, world *xds.World, port int) *runningSidecar {
 	t.Helper()
 	config := static(t, world.Snapshots[xds.SidecarView("shop", "")], nil)
-	config.Admin = nil
+	at, admin := freePort(t), freePort(t)
+	config.Admin.Address = loopback(uint32(admin))
 	only(t, config, fmt.Sprintf("out|shop/payments|%d", port))
-	at := freePort(t)
 	listener := config.StaticResources.Listeners[0]
 	listener.Address, listener.BindToPort = loopback(uint32(at)), wrapperspb.Bool(true)
-	sidecar := &runningSidecar{address: fmt.Sprintf("127.0.0.1:%d", at), out: &output{}}
+	sidecar := &runningSidecar{address: fmt.Sprintf("127.0.0.1:%d", at), admin: fmt.Sprintf("http://127.0.0.1:%d", admin), out: &output{}}
 	startStatic(t, config, sidecar)
 	return sidecar
 }

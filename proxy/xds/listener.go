@@ -73,7 +73,7 @@ func makeGatewayManager(routes string) (*hcmv3.HttpConnectionManager, error) {
 	manager.StreamIdleTimeout = durationpb.New(idleDownstream)
 	manager.RequestHeadersTimeout = durationpb.New(headersTimeout)
 	manager.DelayedCloseTimeout = durationpb.New(closeTimeout)
-	return manager, nil
+	return manager, countGRPC(manager)
 }
 
 // makeAPIListener makes what a gRPC client looks up to find the routes of a

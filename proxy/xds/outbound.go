@@ -201,6 +201,9 @@ func makeObservedManager(telemetry ir.Telemetry) (*hcmv3.HttpConnectionManager, 
 	if err != nil {
 		return nil, err
 	}
+	if err := countGRPC(manager); err != nil {
+		return nil, err
+	}
 	if telemetry.AccessLog {
 		if manager.AccessLog, err = makeLog(outboundRequestLine(), ""); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	grpcstatsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/grpc_stats/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -27,6 +28,7 @@ func makeStatsConfig() *metricsv3.StatsConfig {
 			tag("service", `^cluster\.(?:out|direct)\|[^/|.]+/(([^|.]+)\|)`),
 			tag("port", `^cluster\.(?:out|direct)\|[^|.]+\|(([0-9]+)[|.])`),
 			tag("revision", `^cluster\.out\|[^|.]+\|[0-9]+\|(([^|.]+)\.)`),
+			tag("grpc_status", `^cluster\.out\|[^.]+\.grpc(\.([0-9]+))$`),
 			tag("envoy.cluster_name", `^cluster\.(([^|.]+)\.)`), // Only clusters with a plain name, such as xds.
 			{TagName: classTag},
 			{TagName: "envoy.tcp_prefix"},
@@ -55,12 +57,30 @@ func tag(name, regex string) *metricsv3.TagSpecifier {
 	return &metricsv3.TagSpecifier{TagName: name, TagValue: &metricsv3.TagSpecifier_Regex{Regex: regex}}
 }
 
+// countGRPC has a manager count the gRPC statuses of the answers to its requests, by
+// the cluster that gave them: they are in trailers, and upstream_rq_xx knows them only
+// as 200.
+func countGRPC(manager *hcmv3.HttpConnectionManager) error {
+	config, err := anypb.New(&grpcstatsv3.FilterConfig{
+		PerMethodStatSpecifier: &grpcstatsv3.FilterConfig_StatsForAllMethods{StatsForAllMethods: wrapperspb.Bool(false)},
+	})
+	if err != nil {
+		return err
+	}
+	manager.HttpFilters = append([]*hcmv3.HttpFilter{{
+		Name:       "envoy.filters.http.grpc_stats",
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: config},
+	}}, manager.HttpFilters...)
+	return nil
+}
+
 func keptStats() []*matcherv3.StringMatcher {
 	const (
 		clusters = `^cluster\.(?:out|direct)\|[^.]+\.(` +
 			`(retry\.)?upstream_rq_[1-5]xx|` +
 			`upstream_rq_(total|time|retry|retry_success|timeout|active|pending_failure_eject)|` +
 			`upstream_cx_(total|connect_fail|active|rx_bytes_total|tx_bytes_total)|` +
+			`grpc\.[0-9]+|` +
 			`membership_(healthy|total))$`
 		// Whatever goes to the application, and to what the mesh does not know. Requests are
 		// left out: who adds up all of a pod's would have them twice.
