@@ -121,6 +121,10 @@
 //	the last measurement counts             TestVerdicts/passed,_then_no_answer (I6)
 //	no answer is no verdict                 TestVerdicts/no_answer,_Fail, /no_answer,_Pass (I6)
 //	answers about other times are dropped   TestVerdicts/before_the_ack, /another_step (I6)
+//	too few requests are no verdict         TestBuiltinVerdicts/not_enough, TestSimulation (I6)
+//	stable must be measured to compare      TestBuiltinVerdicts/stable_silent, /stable_not_enough (I6)
+//	nothing to compare at the whole weight  TestComparisonIsAskedFor/whole_weight (I9)
+//	a check without its template            TestBuiltinVerdicts/template_not_there, TestSimulation (I6)
 //	no verdict pauses                       TestMeasuring/no_verdict (I6, I9)
 //	deadlines                               TestStepping/not_available, /no_proxies,_too_long, /silent,
 //	                                        TestPromotion/endpoints_for_ever (I9)

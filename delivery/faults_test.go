@@ -128,6 +128,10 @@ func (s *sim) reconnect(p *proxy) {
 }
 
 func (s *sim) disturbSource() {
+	if s.one(4) {
+		s.disturbTemplateOfChecks()
+		return
+	}
 	switch s.r.IntN(4) {
 	case 0:
 		s.trace("fault", "the metrics source is away")
@@ -229,7 +233,7 @@ func (s *sim) services() {
 func (s *sim) peace() {
 	s.trace("peace", "no more faults")
 	clear(s.broken)
-	s.outage, s.bad, s.refused = false, false, nil
+	s.outage, s.bad, s.refused, s.templates.gone = false, false, nil, false
 	s.services()
 	s.names = Names{Known: true, Kept: true}
 	if s.d == nil {

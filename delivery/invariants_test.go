@@ -46,7 +46,7 @@ func (w *world) heard(samples []Sample) {
 	}
 	for _, s := range samples {
 		w.facts.judged[s.Check] = s
-		if s.Outcome == Number && s.Value > 0.01 {
+		if s.Outcome == Number && s.Value > 0.01 && judgeable(s) {
 			w.facts.failing[s.Revision]++
 		}
 	}
@@ -85,6 +85,9 @@ func (w *world) checkRecord(o *Observation, was, next *v1alpha1.Record) {
 	}
 	if portionOf(was).words() != portionOf(next).words() && next.AckedAt != nil {
 		w.violated("I3", "traffic counts as acked before anybody could")
+	}
+	if w.templates.gone && o.Checks == nil && next.Step > was.Step && was.Stage == v1alpha1.StageStepping {
+		w.violated("I6", "a step ends while the template of its check is missing")
 	}
 	if was.Stage == v1alpha1.StageStepping && next.Stage == v1alpha1.StageStepping && next.Step > was.Step {
 		w.checkAdvance(was)
@@ -194,7 +197,7 @@ func (w *world) checkAdvance(was *v1alpha1.Record) {
 	for _, c := range (&Observation{Rollout: w.ro}).checksSpec() {
 		s := w.facts.judged[c.Name]
 		asked := w.weighted(was, was.Canary) && (step.Checks == nil || slices.Contains(step.Checks, c.Name))
-		if asked && !c.DryRun && (s.Outcome != Number || s.Value > 0.01 || s.Step != was.Step || s.Revision != was.Canary || s.At.Before(was.AckedAt.Time)) {
+		if asked && !c.DryRun && (s.Outcome != Number || s.Value > 0.01 || !judgeable(s) || s.Step != was.Step || s.Revision != was.Canary || s.At.Before(was.AckedAt.Time)) {
 			w.violated("I6", fmt.Sprintf("step %d ends while check %s said %+v", was.Step, c.Name, s))
 		}
 	}

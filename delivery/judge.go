@@ -173,6 +173,12 @@ func settle(s *v1alpha1.CheckStatus, c *v1alpha1.Check, outcome v1alpha1.Verdict
 	}
 }
 
+// stableAsked says that stable gets requests, too, by which the canary can be
+// measured: not where it has them all.
+func (p *pass) stableAsked() bool {
+	return p.rec.Weight < p.rec.Total || p.rec.Traffic != nil && len(p.rec.Traffic.Audience) > 0
+}
+
 // measure plans the measurements that are due. Each is planned until it has been
 // answered, so that an answer lost in a crash is asked for again.
 func (p *pass) measure() {
@@ -187,7 +193,7 @@ func (p *pass) measure() {
 		}
 		if p.past(due) {
 			m := Measurement{Check: c.Name, Step: p.rec.Step, Revision: p.rec.Canary}
-			if c.ComparedToStable != nil && p.rec.Weight < p.rec.Total {
+			if c.ComparedToStable != nil && p.stableAsked() {
 				m.Stable = p.rec.Stable
 			}
 			p.plan.Measure = append(p.plan.Measure, m)

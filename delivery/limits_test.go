@@ -160,6 +160,9 @@ func TestComparisonIsAskedFor(t *testing.T) {
 		"compares":     {"stable is measured beside the canary", func(*Observation) {}, "rA"},
 		"alone":        {"nothing to compare", func(o *Observation) { o.Rollout.Spec.Analysis.Checks[0].ComparedToStable = nil }, ""},
 		"whole weight": {"stable gets no requests to be measured by", func(o *Observation) { record(o).Weight = record(o).Total }, ""},
+		"audience": {"stable has all who take no part", func(o *Observation) {
+			record(o).Weight, record(o).Traffic = record(o).Total, &v1alpha1.Traffic{Audience: []v1alpha1.RequestMatch{{}}}
+		}, "rA"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -77,6 +77,7 @@ func (w *world) observe() Observation {
 		Autoscaled: w.autoscaled, NamespaceTerminating: w.terminating,
 		Samples: w.samples,
 	}
+	w.templates.fill(&o)
 	w.samples = nil
 	if w.post != nil {
 		o.Told = slices.Clone(w.post.told)

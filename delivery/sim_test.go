@@ -128,7 +128,8 @@ func (s *sim) setUp() {
 		if s.one(4) {
 			spec.Analysis.OnDeadline = v1alpha1.DeadlineRollback
 		}
-		s.measure = s.answers
+		s.setUpChecks()
+		s.measure = func(check, revision string) Sample { return s.counts(s.answers(check, revision)) }
 	}
 	if s.one(3) {
 		s.post = newPost(s.ro)

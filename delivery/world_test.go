@@ -41,6 +41,7 @@ type world struct {
 	autoscaled  bool
 	terminating bool
 	refused     *Refusal
+	templates   templates
 
 	// broken templates never get ready; startup is how long others need, stop how
 	// long a pod takes to go.
