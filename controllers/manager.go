@@ -127,6 +127,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	w := newWorld(o.Proxy.Gateway, o.Views)
 	beside := besides{samples: newSampler(queries, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker)}
 	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, meters)
+	if rollouts.observer.config, err = newConfigWatch(mgr.GetConfig(), usersOfConfig(mgr.GetClient(), waker)); err != nil {
+		return fmt.Errorf("watch configuration: %w", err)
+	}
+	if err := mgr.Add(rollouts.observer.config); err != nil {
+		return fmt.Errorf("add watch of configuration: %w", err)
+	}
 	owners, err := setupPolicies(ctx, mgr, xdsServer, w, o.Now)
 	if err != nil {
 		return err

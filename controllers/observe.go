@@ -30,6 +30,7 @@ type observer struct {
 	now     func() time.Time
 	proxies *proxyWatch
 	prober  *prober
+	config  *configWatch
 	besides
 	parser *parser
 }
@@ -39,7 +40,9 @@ type observed struct {
 	delivery.Observation
 	deployment *workload
 	holder     *appsv1.ControllerRevision
-	questions  questions
+	// config are the ConfigMaps and Secrets that stable's and the canary's templates name.
+	config    []configRef
+	questions questions
 }
 
 // observe gathers everything about one Rollout.
@@ -78,6 +81,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	}
 	o.portsLacking(out)
 	out.Samples, out.Told = o.samples.answered(ro), o.notices.told(ro)
+	out.Config, out.ConfigKnown = o.config.versions(out.Rollout.Namespace, out.config)
 	out.Policies = o.prober.policies(ctx, out)
 	return out, o.asked(ctx, out)
 }
@@ -152,6 +156,9 @@ func (o *observer) replicaSets(ctx context.Context, reader client.Reader, out *o
 			continue
 		}
 		rs := replicaSetFrom(w, owner)
+		if record := out.Rollout.Status.Record; record != nil && (w.revision == record.Stable || w.revision == record.Canary) {
+			out.config = append(out.config, w.config...)
+		}
 		if err := o.countPods(ctx, out.Rollout.Namespace, &rs); err != nil {
 			return err
 		}

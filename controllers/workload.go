@@ -42,6 +42,10 @@ type workload struct {
 	// pods selects what belongs to a Deployment. Copies share it.
 	pods labels.Selector
 
+	// config are the ConfigMaps and Secrets that the template names, sorted. Copies
+	// share them.
+	config []configRef
+
 	replicas, minReadySeconds, historyLimit int32
 	paused, recreate                        bool
 
@@ -110,6 +114,7 @@ func workloadFrom(u *unstructured.Unstructured) (*workload, error) {
 		own, _, _ := unstructured.NestedStringMap(template, "metadata", "labels")
 		w.podLabels, w.pods = own, selectorOf(spec)
 	}
+	w.config = configOf(template)
 	var err error
 	if w.template, err = templateHash(template); err != nil {
 		return nil, fmt.Errorf("hash template of %s: %w", u.GetName(), err)

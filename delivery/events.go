@@ -59,6 +59,8 @@ const (
 	EventStableLost = "StableLost"
 	// EventDeploymentGone: the adopted Deployment was deleted.
 	EventDeploymentGone = "DeploymentGone"
+	// EventConfigChanged: a ConfigMap or Secret that the pods use was changed in place.
+	EventConfigChanged = "ConfigChanged"
 	// EventNotificationFailed: a target could not be told of something.
 	EventNotificationFailed = "NotificationFailed"
 	// EventDetached: the Deployment was let go.

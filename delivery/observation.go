@@ -39,6 +39,10 @@ type Observation struct {
 	// Samples are the measurements that were asked for by the last plan and have
 	// been answered since; each is seen once.
 	Samples []Sample
+	// Config are the ConfigMaps and Secrets that pods of stable or of the canary use,
+	// sorted; ConfigKnown is false where they cannot be watched, or not yet.
+	Config      []Config
+	ConfigKnown bool
 	// Told are the notices of status.notices that have been sent, or given up, since;
 	// each is seen once.
 	Told []Told

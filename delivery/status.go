@@ -230,6 +230,9 @@ func (p *pass) conditions(phase v1alpha1.Phase, reason, message string) []metav1
 	if len(p.Budgets) > 0 {
 		list = append(list, p.condition(v1alpha1.ConditionWeakBudget, true, v1alpha1.ReasonIntegerMinAvailable, p.weakBudgets()))
 	}
+	if changed := p.configChanged(); len(changed) > 0 {
+		list = append(list, p.condition(v1alpha1.ConditionConfigChanged, true, v1alpha1.ReasonChangedInPlace, configSentence(changed)))
+	}
 	if ports := p.Proxies.ByConnection; len(ports) > 0 {
 		list = append(list, p.condition(v1alpha1.ConditionPerConnection, true, v1alpha1.ReasonTCPPorts, fmt.Sprintf(
 			"port %s is TCP: inside the mesh new connections are divided, not requests, and open ones stay where they are; declare HTTP by the port's appProtocol if it is", join(ports))))

@@ -19,6 +19,7 @@ func (p *pass) stepping() bool {
 		(*pass).testOver,
 		(*pass).upkeep,
 		(*pass).canaryThere,
+		(*pass).watchConfig,
 		(*pass).fewerSteps,
 		(*pass).lower,
 		(*pass).startClockAgain,

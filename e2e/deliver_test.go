@@ -33,6 +33,7 @@ func TestDeliver(t *testing.T) {
 		{"writers", writers},
 		{"many-slices", manySlices},
 		{"while-promoting", whilePromoting},
+		{"config-changed", configChanged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -93,6 +93,10 @@ const (
 	// divide connections, because no requests can be told apart; without one there is
 	// no such condition.
 	ConditionPerConnection = "PerConnection"
+	// ConditionConfigChanged is True from when a ConfigMap or Secret that the pods use
+	// was changed in place during a delivery, until that ends; without such a change
+	// there is no such condition.
+	ConditionConfigChanged = "ConfigChanged"
 )
 
 // Reasons of conditions that refuse a Rollout or explain a wait. Events have
@@ -128,4 +132,5 @@ const (
 
 	ReasonIntegerMinAvailable = "IntegerMinAvailable"
 	ReasonTCPPorts            = "TCPPorts"
+	ReasonChangedInPlace      = "ChangedInPlace"
 )

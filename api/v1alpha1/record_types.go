@@ -103,6 +103,11 @@ type Record struct {
 	// its duration counts from here, whatever pods are lost on the way.
 	// +optional
 	TestSince *metav1.MicroTime `json:"testSince,omitempty"`
+	// config are the ConfigMaps and Secrets that the pods of both revisions use, as they
+	// were when the canary started.
+	// +optional
+	// +listType=atomic
+	Config []ConfigVersion `json:"config,omitempty"`
 	// capacity is the number of canary pods that carry weight; with fewer of them
 	// ready, less weight is rendered.
 	// +optional
@@ -161,4 +166,18 @@ type Record struct {
 	// override is who let this delivery go on where a schedule or a freeze holds it.
 	// +optional
 	Override *Override `json:"override,omitempty"`
+}
+
+// ConfigVersion is what is known of a ConfigMap or Secret without reading it.
+type ConfigVersion struct {
+	// kind is ConfigMap or Secret.
+	Kind string `json:"kind"`
+	// name is its name in the Rollout's namespace.
+	Name string `json:"name"`
+	// version changes with its content; empty when there is no such object.
+	// +optional
+	Version string `json:"version,omitempty"`
+	// changed says that it was changed since the canary started.
+	// +optional
+	Changed bool `json:"changed,omitempty"`
 }
