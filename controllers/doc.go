@@ -18,6 +18,8 @@
 // +kubebuilder:rbac:groups=crossfade.dev,resources=rolloutactions/status,verbs=patch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=meshpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=crossfade.dev,resources=meshpolicies/status,verbs=patch
+// +kubebuilder:rbac:groups=crossfade.dev,resources=freezes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=crossfade.dev,resources=freezes/status,verbs=patch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=apps,resources=deployments/finalizers,verbs=update
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get;list;watch;create;patch;delete

@@ -41,6 +41,8 @@ func (m mapper) watches() []watch {
 		{&policyv1.PodDisruptionBudget{}, m.budget},
 		{&v1alpha1.AnalysisTemplate{}, m.template},
 		{&v1alpha1.ClusterAnalysisTemplate{}, m.clusterTemplate},
+		{&v1alpha1.Freeze{}, m.freeze},
+		{&corev1.Namespace{}, m.namespace},
 	}
 }
 

@@ -148,6 +148,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	if err := setupRollouts(mgr, rollouts, wake, o); err != nil {
 		return fmt.Errorf("set up rollout loop: %w", err)
 	}
+	if err := setupFreezes(mgr, o.Now); err != nil {
+		return err
+	}
 	if err := setupMesh(mgr, mesh); err != nil {
 		return fmt.Errorf("set up mesh loop: %w", err)
 	}

@@ -70,6 +70,9 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 			return nil, err
 		}
 	}
+	if err := o.schedules(ctx, out); err != nil {
+		return nil, err
+	}
 	if out.Autoscaled, err = o.autoscaled(ctx, ro.Namespace, workloadName(ro)); err != nil {
 		return nil, err
 	}

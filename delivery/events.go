@@ -42,6 +42,8 @@ const (
 	EventProxySilent = "ProxySilent"
 	// EventNoVerdict: checks have had no verdict for progressDeadlineSeconds.
 	EventNoVerdict = "NoVerdict"
+	// EventClosed: spec.schedule or a Freeze holds the delivery.
+	EventClosed = "Closed"
 	// EventHandoverLate: everything was acked on the canary, but the handover could
 	// not begin.
 	EventHandoverLate = "HandoverLate"

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/delivery/schedule"
 )
 
 // Observation is everything a decision is made from: what the cluster and the
@@ -57,6 +58,11 @@ type Observation struct {
 	// Autoscaled says that an HPA targets the Deployment: it must have time to see
 	// the load before the old pods go.
 	Autoscaled bool
+	// Schedule is spec.schedule, understood; nil when there is none, or when it cannot
+	// be (then Refused says so).
+	Schedule *schedule.Schedule
+	// Freezes are those that select the Rollout's namespace, sorted by name.
+	Freezes []schedule.Freeze
 	// Budgets are the PodDisruptionBudgets that count the Deployment's pods whatever
 	// their revision, sorted by name.
 	Budgets []Budget

@@ -198,12 +198,17 @@ func (p *pass) warm() bool {
 }
 
 // oldAgain turns round at once when somebody wants the former stable revision
-// back: it still has its pods.
+// back: it still has its pods. That is going back, whatever it is called, so neither
+// schedule nor Freeze hold it.
 func (p *pass) oldAgain() bool {
 	if p.old == nil || p.leaving() || p.Deployment.Template != p.old.Template {
 		return false
 	}
-	return p.startOver(1)
+	revision := p.old.Revision
+	p.startOver(1)
+	return p.write(func(r *v1alpha1.Record) {
+		r.Override = &v1alpha1.Override{Revision: revision, By: "crossfade", Reason: "it goes back to the revision that was stable just before", At: *p.microNow()}
+	})
 }
 
 // upkeepWarm is upkeep without the holder, which may be gone for good reasons only

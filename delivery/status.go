@@ -14,6 +14,8 @@ import (
 // or every pass would write the status.
 type words struct {
 	reason, message string
+	// waits is what is waited for in a few words, for the column of that name.
+	waits string
 	// paused: the rollout waits for somebody. refused: nothing moves until
 	// somebody corrects something; that is the reason of Ready.
 	paused, refused bool
@@ -103,6 +105,7 @@ func (p *pass) status() v1alpha1.RolloutStatus {
 		ObservedGeneration: p.Rollout.Generation,
 		Phase:              phase,
 		Message:            message,
+		WaitingFor:         p.words.waits,
 		Record:             p.rec,
 	}
 	if p.rec != nil {

@@ -247,8 +247,9 @@ func (p *pass) advance() bool {
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
 	case p.wanted().adds(portionOf(p.rec), p.rec.Total):
 		// The step was edited to give the canary more: a rise like any other, so
-		// what it gets now must have been judged first.
-		return p.verdictsIn() && !p.pausedNow() && p.startStep(p.rec.Step)
+		// what it gets now must have been judged first. It passes the gate of the
+		// schedule, or an edit would be a way round it.
+		return p.verdictsIn() && !p.pausedNow() && !p.closed(p.presentMoment()) && p.startStep(p.rec.Step)
 	case p.pausedNow():
 	case whole:
 		return p.promote()
@@ -270,6 +271,15 @@ func (p *pass) gatedNext() bool {
 		return p.gated(beforePromotion)
 	}
 	return p.gated(beforeStep)
+}
+
+// presentMoment is the gate before what the record's step is: the whole weight, where
+// the steps that were left have been removed from the spec.
+func (p *pass) presentMoment() moment {
+	if s := p.step(); s == nil || s.Switched {
+		return beforePromotion
+	}
+	return beforeStep
 }
 
 // startStep begins a step, or the whole weight after the last one.
@@ -303,6 +313,7 @@ func (p *pass) pausedNow() bool {
 func (p *pass) pauseOver() bool {
 	if over := p.heldUntil(); len(p.rec.Approvals) == 0 && !p.past(over) {
 		p.wait(v1alpha1.ReasonProgressing, p.holding("until "+clock(over)))
+		p.words.waits = "pause until " + over.UTC().Format("2006-01-02 15:04:05Z")
 		return false
 	}
 	return !p.step().ByPerson || p.promoteAsked()
@@ -345,6 +356,7 @@ func (p *pass) promoteAsked() bool {
 	}
 	p.pause(p.holding(fmt.Sprintf("until somebody promotes: kubectl -n %s annotate rollout %s --overwrite %s=%s",
 		p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationPromote, word)))
+	p.words.waits = "promote"
 	return false
 }
 

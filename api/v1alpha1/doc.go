@@ -1,5 +1,5 @@
-// Package v1alpha1 is the API of Crossfade: the kinds Rollout and MeshPolicy, and
-// the names of the labels, annotations, conditions and reasons that others may
+// Package v1alpha1 is the API of Crossfade: the kinds Rollout, RolloutAction, Freeze and MeshPolicy,
+// and the names of the labels, annotations, conditions and reasons that others may
 // rely on.
 //
 // +kubebuilder:object:generate=true
@@ -17,9 +17,12 @@ var GroupVersion = schema.GroupVersion{Group: "crossfade.dev", Version: "v1alpha
 
 // AddToScheme puts the kinds of this package into a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &Rollout{}, &RolloutList{}, &MeshPolicy{}, &MeshPolicyList{},
+	scheme.AddKnownTypes(
+		GroupVersion,
+		&Rollout{}, &RolloutList{}, &RolloutAction{}, &RolloutActionList{}, &Freeze{}, &FreezeList{},
 		&AnalysisTemplate{}, &AnalysisTemplateList{}, &ClusterAnalysisTemplate{}, &ClusterAnalysisTemplateList{},
-		&RolloutAction{}, &RolloutActionList{})
+		&MeshPolicy{}, &MeshPolicyList{},
+	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

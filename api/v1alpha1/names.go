@@ -99,6 +99,15 @@ const (
 	ConditionConfigChanged = "ConfigChanged"
 )
 
+// ConditionActive of a Freeze is True while it holds deliveries.
+const ConditionActive = "Active"
+
+// Reasons of ConditionActive, beside ReasonPending: it holds, and it never will again.
+const (
+	ReasonFrozen = "Frozen"
+	ReasonOver   = "Over"
+)
+
 // Reasons of conditions that refuse a Rollout or explain a wait. Events have
 // reasons of their own in package delivery.
 const (
@@ -115,11 +124,13 @@ const (
 	ReasonInvalidTemplate    = "InvalidTemplate"
 	ReasonInvalidArguments   = "InvalidArguments"
 	ReasonInvalidMatch       = "InvalidMatch"
+	ReasonInvalidSchedule    = "InvalidSchedule"
 	ReasonBreakGlass         = "BreakGlass"
 	ReasonInitializing       = "Initializing"
 	ReasonHealthy            = "Healthy"
 	ReasonProgressing        = "Progressing"
 	ReasonPaused             = "Paused"
+	ReasonClosed             = "Closed"
 	ReasonPromoting          = "Promoting"
 	ReasonPromoted           = "Promoted"
 	ReasonRollingBack        = "RollingBack"

@@ -16,6 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="ACKED",type=string,JSONPath=`.status.ackedSummary`
 // +kubebuilder:printcolumn:name="STABLE",type=string,JSONPath=`.status.stable.revision`
 // +kubebuilder:printcolumn:name="CANARY",type=string,JSONPath=`.status.canary.revision`
+// +kubebuilder:printcolumn:name="WAITS",type=string,JSONPath=`.status.waitingFor`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="MESSAGE",type=string,JSONPath=`.status.message`,priority=1
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a Rollout must not be longer than 63 characters: it is written as a label on the Deployment and its Services"
@@ -60,6 +61,10 @@ type RolloutSpec struct {
 	// the proxies' acks are waited for.
 	// +optional
 	Analysis *Analysis `json:"analysis,omitempty"`
+	// schedule says when the delivery may go on towards the canary. Without it, at
+	// any time.
+	// +optional
+	Schedule *Schedule `json:"schedule,omitempty"`
 	// acks says how long proxies may take to confirm a weight.
 	// +optional
 	// +kubebuilder:default={timeout: "60s", onTimeout: "Rollback"}

@@ -56,6 +56,10 @@ type RolloutStatus struct {
 	// message says what is going on and what is waited for.
 	// +optional
 	Message string `json:"message,omitempty"`
+	// waitingFor is what a held delivery waits for, in a few words: "window until
+	// 2026-12-01 08:00Z"; empty while nothing holds it.
+	// +optional
+	WaitingFor string `json:"waitingFor,omitempty"`
 	// stable is the revision that serves everybody.
 	// +optional
 	Stable *RevisionStatus `json:"stable,omitempty"`

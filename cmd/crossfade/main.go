@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // the image has no files but this program, and schedules name time zones
 
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/agent"
 	"github.com/crossfade-dev/crossfade/cmd/crossfade/bench"
