@@ -10,7 +10,7 @@ import (
 
 // disturb is a user, or a fault.
 func (s *sim) disturb() {
-	switch s.r.IntN(12) {
+	switch s.r.IntN(13) {
 	case 0, 1:
 		s.disturbTemplate()
 	case 2:
@@ -29,6 +29,8 @@ func (s *sim) disturb() {
 		s.say()
 	case 11:
 		s.rare()
+	case 12:
+		s.disturbSchedule()
 	}
 }
 
@@ -233,7 +235,7 @@ func (s *sim) services() {
 func (s *sim) peace() {
 	s.trace("peace", "no more faults")
 	clear(s.broken)
-	s.outage, s.bad, s.refused, s.templates.gone = false, false, nil, false
+	s.outage, s.bad, s.refused, s.templates.gone, s.freezes = false, false, nil, false, nil
 	s.services()
 	s.names = Names{Known: true, Kept: true}
 	if s.d == nil {

@@ -17,8 +17,11 @@ var update = flag.Bool("update", false, "write the goldens anew")
 
 // TestGoldens drives one delivery per scenario against a small cluster and
 // compares what happened, line by line.
-func TestGoldens(t *testing.T) {
-	for name, sc := range scenarios {
+func TestGoldens(t *testing.T) { runScenarios(t, scenarios) }
+
+func runScenarios(t *testing.T, all map[string]func(*story)) {
+	t.Helper()
+	for name, sc := range all {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			w.violated = func(invariant, what string) { t.Errorf("%s: %s", invariant, what) }

@@ -77,6 +77,7 @@ func (w *world) checkRecord(o *Observation, was, next *v1alpha1.Record) {
 	if was == nil {
 		return
 	}
+	w.checkOpen(o, was, next)
 	if next.Weight > was.Weight || w.reachesOthers(was.Traffic, next.Traffic) {
 		w.checkRise(o, was, next)
 	}

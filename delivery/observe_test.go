@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/delivery/schedule"
 )
 
 // cache is what the controller has seen of the world, each object at some time.
@@ -79,6 +80,15 @@ func (w *world) observe() Observation {
 	}
 	w.templates.fill(&o)
 	w.samples = nil
+	if spec := c.ro.Spec.Schedule; spec != nil {
+		var err error
+		if o.Schedule, err = schedule.Read(spec); err != nil && o.Refused == nil {
+			o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidSchedule, Message: err.Error()}
+		}
+	}
+	for _, f := range w.freezes {
+		o.Freezes = append(o.Freezes, schedule.ReadFreeze(f))
+	}
 	if w.post != nil {
 		o.Told = slices.Clone(w.post.told)
 	}

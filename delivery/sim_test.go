@@ -134,6 +134,9 @@ func (s *sim) setUp() {
 	if s.one(3) {
 		s.post = newPost(s.ro)
 	}
+	if s.one(3) {
+		spec.Schedule = s.schedules()
+	}
 	if s.one(4) {
 		s.svcs = append(s.svcs, &service{Service: Service{Name: "web-lb", UID: s.uid(), Selects: true}, rv: s.next()})
 	}

@@ -42,6 +42,7 @@ type world struct {
 	terminating bool
 	refused     *Refusal
 	templates   templates
+	freezes     []*v1alpha1.Freeze
 
 	// broken templates never get ready; startup is how long others need, stop how
 	// long a pod takes to go.

@@ -1,6 +1,6 @@
-// Package v1alpha1 is the API of Crossfade: the kinds Rollout, RolloutAction, Freeze and MeshPolicy,
-// and the names of the labels, annotations, conditions and reasons that others may
-// rely on.
+// Package v1alpha1 is the API of Crossfade: the kinds Rollout, RolloutAction, Freeze
+// and MeshPolicy, and the names of the labels, annotations, conditions and reasons
+// that others may rely on.
 //
 // +kubebuilder:object:generate=true
 // +groupName=crossfade.dev
