@@ -41,7 +41,7 @@ func TestChain(t *testing.T) {
 		}
 	}
 	publish(0)
-	startProxy(t, program, address)
+	startProxy(t, program, address, "proxy")
 	base := fmt.Sprintf("http://127.0.0.1:%d", port)
 	for _, weight := range []int32{0, 100, 40, 0} {
 		publish(weight)
@@ -75,11 +75,11 @@ func startServer(t *testing.T) (*server.Server, *net.TCPAddr) {
 	return s, listener.Addr().(*net.TCPAddr)
 }
 
-func startProxy(t *testing.T, program string, control *net.TCPAddr) {
+func startProxy(t *testing.T, program string, control *net.TCPAddr, name string) {
 	t.Helper()
 	dir := t.TempDir()
 	bootstrap, err := xds.Bootstrap(xds.BootstrapOptions{
-		NodeID: "test/proxy", View: xds.GatewayView("crossfade-system", "crossfade"),
+		NodeID: "test/" + name, View: xds.GatewayView("crossfade-system", "crossfade"),
 		XDSHost: "localhost", XDSPort: uint32(control.Port), AdminSocket: filepath.Join(dir, "admin.sock"),
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/crossfade-dev/crossfade/proxy"
@@ -165,15 +166,17 @@ func startPod(t *testing.T, name string) int {
 // plane, and returns its address.
 func startGateway(t *testing.T, snapshot *xds.Snapshot) string {
 	t.Helper()
+	address, _ := startGatewayWithStats(t, snapshot)
+	return address
+}
+
+// startGatewayWithStats returns where its statistics are, too.
+func startGatewayWithStats(t *testing.T, snapshot *xds.Snapshot) (address, stats string) {
+	t.Helper()
 	program := findEnvoy(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := free.Addr().(*net.TCPAddr).Port
-	_ = free.Close()
+	port, admin := freePort(t), freePort(t)
 	config := static(t, snapshot, nil)
-	config.Admin = nil
+	config.Admin = &bootstrapv3.Admin{Address: loopback(uint32(admin))}
 	config.StaticResources.Listeners[0].Address = loopback(uint32(port))
 	content, err := protojson.Marshal(config)
 	if err != nil {
@@ -194,12 +197,12 @@ func startGateway(t *testing.T, snapshot *xds.Snapshot) string {
 		cancel()
 		_ = command.Wait() // It was killed.
 	})
-	address := fmt.Sprintf("127.0.0.1:%d", port)
+	address, stats = fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("http://127.0.0.1:%d/stats", admin)
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		connection, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = connection.Close()
-			return "http://" + address
+			return "http://" + address, stats
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)

@@ -192,7 +192,7 @@ func (s *service) addClusters(to *Snapshot, references []string) {
 		return
 	}
 	for _, p := range s.ports {
-		for _, r := range p.revisions {
+		for _, r := range p.clusters() {
 			if _, named := slices.BinarySearch(references, r.cluster.Name); named {
 				to.Clusters[r.cluster.Name], to.Endpoints[r.cluster.Name] = r.cluster, r.endpoints
 			}

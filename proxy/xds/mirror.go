@@ -2,12 +2,18 @@ package xds
 
 import (
 	"slices"
+	"time"
 
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/crossfade-dev/crossfade/proxy/ir"
 )
 
 const (
@@ -16,7 +22,57 @@ const (
 	fineSum = 10_000
 	// mirrorHeader is in copies, so that an application can tell them from requests.
 	mirrorHeader = "x-crossfade-mirror"
+	// mirrorTimeout bounds a copy, and mirrorRequests how many one proxy has under way at
+	// a time. Envoy gives a copy the timeout of the request, which is none by default: a
+	// canary that never answers would cost the proxy's memory, of stable's users.
+	mirrorTimeout  = 30 * time.Second
+	mirrorRequests = 4096
 )
+
+// makeMirror makes the cluster for copies to a revision. It is another one than that of
+// requests because of its bounds. Its statistics are counted as the revision's.
+func (k portMaker) makeMirror(canary ir.Revision) (revision, error) {
+	name := MirrorName(k.service.ServiceKey, k.next.Number, canary.Name)
+	service := k.service
+	service.Policy = withoutEjection(service.Policy, canary.NoEjection)
+	cluster, err := k.mesh.makeCluster(name, service, k.next.Protocol)
+	if err != nil {
+		return revision{}, err
+	}
+	cluster.AltStatName = ClusterName(k.service.ServiceKey, k.next.Number, canary.Name)
+	for _, t := range cluster.GetCircuitBreakers().GetThresholds() {
+		for _, value := range []*wrapperspb.UInt32Value{t.GetMaxConnections(), t.GetMaxPendingRequests(), t.GetMaxRequests()} {
+			value.Value = min(value.GetValue(), mirrorRequests)
+		}
+	}
+	options := makeUpstreamOptions(k.next.Protocol)
+	if options.CommonHttpProtocolOptions == nil {
+		options.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{}
+	}
+	options.CommonHttpProtocolOptions.MaxStreamDuration = durationpb.New(mirrorTimeout)
+	if cluster.TypedExtensionProtocolOptions[httpOptionsName], err = anypb.New(options); err != nil {
+		return revision{}, err
+	}
+	var made revision
+	if made.cluster, err = NewResource(name, cluster); err != nil {
+		return revision{}, err
+	}
+	if made.endpoints, err = NewEndpoints(makeEndpoints(name, canary.Endpoints), made.cluster); err != nil {
+		return revision{}, err
+	}
+	if k.was != nil {
+		made.cluster, made.endpoints = made.cluster.or(k.was.mirror.cluster), made.endpoints.or(k.was.mirror.endpoints)
+	}
+	return made, nil
+}
+
+// or is the one that was there before where it is the same.
+func (r *Resource) or(was *Resource) *Resource {
+	if was != nil && was.Name == r.Name && was.Version == r.Version {
+		return was
+	}
+	return r
+}
 
 // mirror makes two routes of one: for the methods that are copied, in a share of their
 // requests, and for the others. The copies go to the canary.
@@ -33,7 +89,7 @@ func (d division) mirror(route *routev3.Route, numerator, denominator uint32) []
 		fraction.Denominator = typev3.FractionalPercent_TEN_THOUSAND
 	}
 	copied.GetRoute().RequestMirrorPolicies = []*routev3.RouteAction_RequestMirrorPolicy{{
-		Cluster:         d.cluster(d.group.traffic.Canary),
+		Cluster:         d.cluster(d.group.traffic.Canary, MirrorName),
 		RuntimeFraction: &corev3.RuntimeFractionalPercent{DefaultValue: fraction},
 		// The canary should not see another host than stable.
 		DisableShadowHostSuffixAppend: true,
@@ -52,7 +108,7 @@ func (d division) mirror(route *routev3.Route, numerator, denominator uint32) []
 // stable listed first, a share of stable's requests is the lowest of stable's numbers.
 // stable is stable's share.
 func (d division) stableFirst(list []share) (ordered []share, stable uint32) {
-	first := d.cluster(d.group.traffic.Stable)
+	first := d.cluster(d.group.traffic.Stable, ClusterName)
 	var sum uint32
 	for _, s := range list {
 		sum += s.weight

@@ -32,6 +32,11 @@ func ClusterName(service ir.ServiceKey, port uint32, revision string) string {
 	return fmt.Sprintf("out|%s|%d|%s", service, port, revision)
 }
 
+// MirrorName names the pods of a revision for copies of requests.
+func MirrorName(service ir.ServiceKey, port uint32, revision string) string {
+	return ClusterName(service, port, revision) + "|mirror"
+}
+
 // RouteName names the routes of one port of a Service.
 func RouteName(service ir.ServiceKey, port uint32) string {
 	return fmt.Sprintf("%s:%d", service, port)

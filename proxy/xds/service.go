@@ -27,6 +27,8 @@ type port struct {
 	routes, listener *Resource
 	// plainRoutes are the routes as gRPC clients understand them.
 	plainRoutes *Resource
+	// mirror is for copies to the canary, without a cluster where there are none.
+	mirror revision
 	// What follows is for sidecars only.
 	sidecar sidecarPort
 }
@@ -49,6 +51,14 @@ func (s *service) port(number uint32) (ir.Port, uint32, bool) {
 		return ir.Port{}, 0, false
 	}
 	return s.ir.Ports[i], s.ir.Total, true
+}
+
+// clusters are all that are led to by routes of Envoys.
+func (p port) clusters() []revision {
+	if p.mirror.cluster == nil {
+		return p.revisions
+	}
+	return append(slices.Clone(p.revisions), p.mirror)
 }
 
 func (s *service) index(number uint32) int {
@@ -123,6 +133,12 @@ func (k portMaker) make() (port, error) {
 		made.listener = k.was.listener // It depends on names only.
 	} else if made.listener, err = makeAPIListener(ListenerName(k.service.ServiceKey, k.next.Number), made.routes.Name); err != nil {
 		return port{}, err
+	}
+	if t := k.next.Traffic; t != nil && !t.Mirror.IsZero() {
+		i := slices.IndexFunc(k.next.Revisions, func(r ir.Revision) bool { return r.Name == t.Canary })
+		if made.mirror, err = k.makeMirror(k.next.Revisions[max(i, 0)]); err != nil {
+			return port{}, err
+		}
 	}
 	if k.mesh.on() {
 		made.sidecar, err = k.makeSidecarPort(made.routes.Name)

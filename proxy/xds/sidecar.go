@@ -369,7 +369,7 @@ func (p port) addTo(s *Snapshot, taken map[string]bool, telemetry ir.Telemetry) 
 			continue
 		}
 		s.Routes[p.routes.Name] = p.routes
-		for _, r := range p.revisions {
+		for _, r := range p.clusters() {
 			s.Clusters[r.cluster.Name], s.Endpoints[r.cluster.Name] = r.cluster, r.endpoints
 		}
 	}

@@ -118,18 +118,18 @@ func allTo(revisions []ir.Revision, name string, total uint32) []ir.Revision {
 // weightOf is a revision's weight.
 func (d division) weightOf(list []share, revision string) uint32 {
 	for _, s := range list {
-		if s.cluster == d.cluster(revision) {
+		if s.cluster == d.cluster(revision, ClusterName) {
 			return s.weight
 		}
 	}
 	return 0
 }
 
-// cluster names the cluster of a revision of the Service whose requests are divided.
-func (d division) cluster(revision string) string {
+// cluster names a cluster of a revision of the Service whose requests are divided.
+func (d division) cluster(revision string, name func(ir.ServiceKey, uint32, string) string) string {
 	for _, p := range d.group.parts {
 		if p.weight > 0 {
-			return ClusterName(p.service, p.port.Number, revision)
+			return name(p.service, p.port.Number, revision)
 		}
 	}
 	return ""
