@@ -170,7 +170,7 @@ func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, 
 		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 		observer: &observer{
 			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: b.samples.now,
-			proxies: proxies, prober: policies, besides: b, parser: newParser(mgr.GetClient()),
+			proxies: proxies, prober: policies, besides: b, parser: newParser(mgr.GetClient()), matcher: newMatcher(),
 		},
 	}
 }

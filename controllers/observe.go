@@ -32,7 +32,8 @@ type observer struct {
 	prober  *prober
 	config  *configWatch
 	besides
-	parser *parser
+	parser  *parser
+	matcher *matcher
 }
 
 // observed is an Observation with the objects that acting on it needs.
@@ -308,9 +309,12 @@ func (o *observer) endpoints(ctx context.Context, s *corev1.Service) ([]string, 
 	return out, nil
 }
 
-// refusal looks for other Rollouts that want the same, which the API server cannot
-// see in one object.
+// refusal looks for what the API server cannot see: an expression that no proxy takes,
+// and other Rollouts that want the same.
 func (o *observer) refusal(ctx context.Context, ro *v1alpha1.Rollout) (*delivery.Refusal, error) {
+	if r := o.matcher.refusal(ro); r != nil {
+		return r, nil
+	}
 	for _, ref := range [][2]string{{indexWorkload, ro.Spec.WorkloadRef.Name}, {indexService, ro.Spec.ServiceRef.Name}} {
 		field, name := ref[0], ref[1]
 		list := &v1alpha1.RolloutList{}

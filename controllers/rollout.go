@@ -50,6 +50,7 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 		if apierrors.IsNotFound(err) {
 			l.meters.forget(req.NamespacedName)
 			l.observer.parser.forget(req.NamespacedName)
+			l.observer.matcher.forget(req.NamespacedName)
 			l.notices.forget(req.NamespacedName)
 			return l.orphans(ctx, req.NamespacedName)
 		}

@@ -16,6 +16,8 @@ const (
 	EventCheckFailed = "CheckFailed"
 	// EventRolledBack: a failed revision goes back to stable; the message says why.
 	EventRolledBack = "RolledBack"
+	// EventMirrorsWrites: a step copies requests that change something.
+	EventMirrorsWrites = "MirrorsWrites"
 	// EventABTestEnded: an A/B test is over and goes back to stable, as its onEnd says.
 	EventABTestEnded = "ABTestEnded"
 	// EventRetry: somebody asked for another attempt of a rolled back revision.

@@ -130,7 +130,7 @@ func happeningOf(reason string) v1alpha1.Happening {
 		return v1alpha1.HappeningStepStarted
 	case EventPromoted:
 		return v1alpha1.HappeningPromoted
-	case EventRolledBack:
+	case EventRolledBack, EventABTestEnded:
 		return v1alpha1.HappeningRolledBack
 	}
 	return ""

@@ -137,6 +137,7 @@ func (p *pass) begin() bool {
 	}
 	p.checks = p.freshChecks()
 	p.event(EventStepStarted, fmt.Sprintf("step 1/%d of revision %s", len(p.steps()), canary.Revision))
+	p.warnOfWrites(1, canary.Revision)
 	return p.become(v1alpha1.StageStepping, func(r *v1alpha1.Record) {
 		r.Canary = canary.Revision
 		r.Step, r.StepSince = 1, metav1.NewMicroTime(p.now)

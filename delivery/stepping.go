@@ -290,6 +290,7 @@ func (p *pass) startStep(step int32) bool {
 		p.event(EventStepStarted, fmt.Sprintf("all requests to revision %s", p.rec.Canary))
 	} else {
 		p.event(EventStepStarted, fmt.Sprintf("step %d/%d of revision %s", step, count, p.rec.Canary))
+		p.warnOfWrites(step, p.rec.Canary)
 	}
 	return p.write(func(r *v1alpha1.Record) {
 		if r.Step != step {

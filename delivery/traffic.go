@@ -129,6 +129,24 @@ func lesserMirror(have, want *v1alpha1.Mirror) *v1alpha1.Mirror {
 	return &v1alpha1.Mirror{Percent: min(have.Percent, want.Percent), Methods: both}
 }
 
+// warnOfWrites tells that a step copies requests that change something. The API lets
+// only somebody do that who names the methods; here is what it means.
+func (p *pass) warnOfWrites(step int32, canary string) {
+	steps := p.steps()
+	if int(step) > len(steps) || steps[step-1].Traffic == nil || steps[step-1].Traffic.Mirror == nil {
+		return
+	}
+	var writes []string
+	for _, m := range methods(steps[step-1].Traffic.Mirror) {
+		if !slices.Contains(readOnly, m) {
+			writes = append(writes, m)
+		}
+	}
+	if len(writes) > 0 {
+		p.warn(EventMirrorsWrites, fmt.Sprintf("revision %s gets copies of %s requests: each is done twice (an order, a payment, a mail), unless the canary writes elsewhere", canary, join(writes)))
+	}
+}
+
 // load is the share of the requests, out of total, that canary pods must be there
 // for: the weight, and the copies of what stable gets. How many match nobody knows.
 func (x portion) load(total int32) int64 {
