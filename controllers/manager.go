@@ -32,6 +32,7 @@ import (
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/controllers/notify"
 	"github.com/crossfade-dev/crossfade/metrics"
+	"github.com/crossfade-dev/crossfade/outbound"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/inject"
 	"github.com/crossfade-dev/crossfade/proxy/ir"
@@ -49,6 +50,8 @@ type Options struct {
 	Prometheus metrics.Options
 	// Notify are the targets that Rollouts can tell of what happens.
 	Notify *notify.Targets
+	// Outbound says which hosts hooks may be asked at.
+	Outbound outbound.Options
 	// Version is this program's, with which those of proxies are compared.
 	Version string
 	// Workers is how many Rollouts are reconciled at once; 0 stands for 8.
@@ -125,7 +128,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		}
 	}
 	w := newWorld(o.Proxy.Gateway, o.Views)
-	beside := besides{samples: newSampler(queries, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker)}
+	hooks, err := newHooks(mgr, o, waker)
+	if err != nil {
+		return err
+	}
+	beside := besides{samples: newSampler(queries, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker), hooks: hooks}
 	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, meters)
 	if rollouts.observer.config, err = newConfigWatch(mgr.GetConfig(), usersOfConfig(mgr.GetClient(), waker)); err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
@@ -185,6 +192,16 @@ func prepareCaches(ctx context.Context, mgr ctrl.Manager) error {
 		}
 	}
 	return addIndexes(ctx, mgr.GetFieldIndexer())
+}
+
+// newHooks makes what asks hooks, behind the guard of all that leaves.
+func newHooks(mgr ctrl.Manager, o Options, wake func(types.NamespacedName)) (*asker, error) {
+	o.Outbound.Forbidden = apiServer(mgr.GetClient())
+	guard, err := outbound.New(o.Outbound)
+	if err != nil {
+		return nil, err
+	}
+	return newAsker(guard, mgr.GetAPIReader(), o.Now, wake), nil
 }
 
 func newSource(o Options, m *meters) (querySource, error) {

@@ -71,6 +71,9 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 			return nil, err
 		}
 	}
+	if out.Refused == nil {
+		out.Refused = o.hooks.refusal(ro)
+	}
 	if err := o.schedules(ctx, out); err != nil {
 		return nil, err
 	}
@@ -84,7 +87,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		return nil, err
 	}
 	o.portsLacking(out)
-	out.Samples, out.Told = o.samples.answered(ro), o.notices.told(ro)
+	out.Samples, out.Told, out.HookAnswers = o.samples.answered(ro), o.notices.told(ro), o.hooks.answered(ro)
 	out.Config, out.ConfigKnown = o.config.versions(out.Rollout.Namespace, out.config)
 	out.Policies = o.prober.policies(ctx, out)
 	return out, o.asked(ctx, out)

@@ -41,6 +41,7 @@ type rolloutLoop struct {
 type besides struct {
 	samples *sampler
 	notices *notifier
+	hooks   *asker
 }
 
 // Reconcile makes one pass over one Rollout.
@@ -52,6 +53,7 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 			l.observer.parser.forget(req.NamespacedName)
 			l.observer.matcher.forget(req.NamespacedName)
 			l.notices.forget(req.NamespacedName)
+			l.hooks.forget(req.NamespacedName)
 			return l.orphans(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
@@ -79,6 +81,7 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 	}
 	l.samples.seen(ro, seen.Samples)
 	l.notices.seen(ro, seen.Told)
+	l.hooks.seen(ro, seen.HookAnswers)
 	l.tell(ro, plan.Events...)
 	l.notices.send(l.process, ro, plan.Status.Notices)
 	for _, action := range plan.Actions {
@@ -91,6 +94,7 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 		log.FromContext(ctx).Info("Acted", "action", action.Kind, "object", action.Object, "why", action.Why)
 	}
 	l.samples.ask(l.process, ro, seen.questions, plan.Measure)
+	l.hooks.ask(l.process, ro, plan.Hooks)
 	return nil
 }
 

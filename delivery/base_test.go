@@ -161,6 +161,14 @@ func tellPlan(o *Observation, plan *Plan) string {
 		lines = append(lines, "forgets the record")
 	case !sameRecord(was, next):
 		lines = append(lines, "records "+tell(was, next))
+		for i := range next.Hooks {
+			e := &next.Hooks[i]
+			s := fmt.Sprintf("hook %s %s %d of %s: %s", e.Name, e.At, e.Step, e.Revision, e.State)
+			if e.Message != "" {
+				s += ", " + e.Message
+			}
+			lines = append(lines, s)
+		}
 	}
 	for i := range plan.Actions {
 		s := describe(&plan.Actions[i])
@@ -168,6 +176,9 @@ func tellPlan(o *Observation, plan *Plan) string {
 	}
 	for _, m := range plan.Measure {
 		lines = append(lines, fmt.Sprintf("measures %s of %s at step %d", m.Check, m.Revision, m.Step))
+	}
+	for _, q := range plan.Hooks {
+		lines = append(lines, fmt.Sprintf("asks %s %s %d of %s, attempt %d", q.Hook, q.At, q.Step, q.Revision, q.Attempt))
 	}
 	if len(lines) == 0 {
 		lines = append(lines, fmt.Sprintf("%s, %s", plan.Status.Phase, plan.Status.Conditions[0].Reason))

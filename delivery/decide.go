@@ -13,6 +13,9 @@ import (
 // observations give equal plans. It never panics on an observation, however odd.
 func Decide(o Observation) Plan {
 	p := newPass(o)
+	if p.rec != nil {
+		p.hear()
+	}
 	switch {
 	case p.first((*pass).namespaceGoes, (*pass).workloadGone, (*pass).glassBroken):
 		p.turnAway(p.words.message)
@@ -22,6 +25,7 @@ func Decide(o Observation) Plan {
 	case p.told():
 	default:
 		p.stage()
+		p.askAfter()
 	}
 	p.expire()
 	return p.finish()
@@ -89,8 +93,11 @@ type pass struct {
 	last []Action
 	// changed says that rec is not the observed record any more.
 	changed bool
-	words   words
-	plan    Plan
+	// noted says that only what hooks have answered differs: actions wait for that to
+	// be written, too, but what was said about the stage still holds.
+	noted bool
+	words words
+	plan  Plan
 }
 
 // rule is one reason to decide something; it says whether it has. Rules are asked
@@ -180,7 +187,10 @@ func (p *pass) past(t time.Time) bool {
 // finish makes the plan out of what was decided.
 func (p *pass) finish() Plan {
 	if p.changed {
-		p.plan.Actions, p.plan.Measure, p.plan.RequeueAt, p.words = nil, nil, time.Time{}, words{}
+		p.words = words{}
+	}
+	if p.changed || p.noted {
+		p.plan.Actions, p.plan.Measure, p.plan.Hooks, p.plan.RequeueAt = nil, nil, nil, time.Time{}
 	} else {
 		p.plan.Actions = append(p.plan.Actions, p.last...)
 	}

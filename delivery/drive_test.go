@@ -57,7 +57,7 @@ func (w *world) pass() (bool, Plan) {
 			w.tellEvents([]Event{*e})
 		}
 	}
-	return did || w.answer(&plan), plan
+	return did || w.answer(&plan) || w.answerHooks(&plan), plan
 }
 
 // commit writes the status when it differs.
@@ -83,6 +83,19 @@ func (w *world) answer(plan *Plan) bool {
 		w.samples = append(w.samples, s)
 	}
 	return len(plan.Measure) > 0
+}
+
+// answerHooks lets hooks answer what was asked.
+func (w *world) answerHooks(plan *Plan) bool {
+	if w.hook == nil {
+		return false
+	}
+	for _, q := range plan.Hooks {
+		a := w.hook(q)
+		a.Question, a.Came = q, w.now
+		w.hookAnswers = append(w.hookAnswers, a)
+	}
+	return len(plan.Hooks) > 0
 }
 
 // traceStatus tells what a status write changes.

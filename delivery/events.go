@@ -14,6 +14,10 @@ const (
 	EventWeightAcked = "WeightAcked"
 	// EventCheckFailed: a check failed more often than failureLimit forgives.
 	EventCheckFailed = "CheckFailed"
+	// EventHookPassed: a hook was told what came of a delivery.
+	EventHookPassed = "HookPassed"
+	// EventHookFailed: a hook said no, or nothing for too long.
+	EventHookFailed = "HookFailed"
 	// EventRolledBack: a failed revision goes back to stable; the message says why.
 	EventRolledBack = "RolledBack"
 	// EventMirrorsWrites: a step copies requests that change something.

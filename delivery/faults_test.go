@@ -52,7 +52,9 @@ func (s *sim) disturbRollout() {
 	if s.ro == nil {
 		return
 	}
-	switch s.r.IntN(4) {
+	switch s.r.IntN(5) {
+	case 4:
+		s.edit("edits the hooks", func(*v1alpha1.Rollout) { s.setHooks() })
 	case 0:
 		s.edit("toggles paused", func(ro *v1alpha1.Rollout) { ro.Spec.Paused = !ro.Spec.Paused })
 	case 1:
@@ -134,7 +136,9 @@ func (s *sim) disturbSource() {
 		s.disturbTemplateOfChecks()
 		return
 	}
-	switch s.r.IntN(4) {
+	switch s.r.IntN(6) {
+	case 4, 5:
+		s.no = s.one(3)
 	case 0:
 		s.trace("fault", "the metrics source is away")
 		s.outage = true
@@ -235,7 +239,8 @@ func (s *sim) services() {
 func (s *sim) peace() {
 	s.trace("peace", "no more faults")
 	clear(s.broken)
-	s.outage, s.bad, s.refused, s.templates.gone, s.freezes = false, false, nil, false, nil
+	s.outage, s.bad, s.no, s.refused, s.templates.gone, s.freezes = false, false, false, nil, false, nil
+	s.inFlight, s.hook = nil, func(q Question) HookAnswer { return s.hookSays(q) }
 	s.services()
 	s.names = Names{Known: true, Kept: true}
 	if s.d == nil {

@@ -19,10 +19,9 @@ const (
 // gated says that something holds the delivery at a moment; the gate that does has
 // said what is waited for. It may change the record.
 func (p *pass) gated(m moment) bool {
-	for _, holds := range []func(*pass, moment) bool{(*pass).closed} {
-		if holds(p, m) {
-			return true
-		}
+	if p.closed(m) {
+		p.unaskHooks()
+		return true
 	}
-	return false
+	return p.hooksHold(m)
 }

@@ -128,6 +128,7 @@ func (p *pass) standStill() bool {
 		return false
 	}
 	p.refuse(r.Reason, r.Message)
+	p.unaskHooks()
 	return true
 }
 
@@ -179,7 +180,7 @@ func (p *pass) revisionOfTemplate() string {
 func clearDelivery(r *v1alpha1.Record) {
 	*r = v1alpha1.Record{
 		Stage: r.Stage, Since: r.Since, Workload: r.Workload, WorkloadUID: r.WorkloadUID, Service: r.Service, Stable: r.Stable,
-		Taken: r.Taken,
+		Taken: r.Taken, Hooks: hooksAfter(r.Hooks),
 	}
 }
 

@@ -22,6 +22,8 @@ type oracle struct {
 	// since when the present controller has run.
 	unweighted map[string]time.Time
 	listening  time.Time
+	// yes are the questions that a hook has answered with yes, no those with no.
+	yes, no map[Question]bool
 	// odd says that a fault was injected against which no invariant is promised
 	// while it lasts: somebody took the hold or the pin away.
 	odd bool
@@ -90,6 +92,7 @@ func (w *world) checkRecord(o *Observation, was, next *v1alpha1.Record) {
 	if w.templates.gone && o.Checks == nil && next.Step > was.Step && was.Stage == v1alpha1.StageStepping {
 		w.violated("I6", "a step ends while the template of its check is missing")
 	}
+	w.checkHooks(o, was, next)
 	if was.Stage == v1alpha1.StageStepping && next.Stage == v1alpha1.StageStepping && next.Step > was.Step {
 		w.checkAdvance(was)
 	}

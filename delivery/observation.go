@@ -53,6 +53,8 @@ type Observation struct {
 	Asked []v1alpha1.RolloutAction
 	// Names says whether it is known who asked.
 	Names Names
+	// HookAnswers are what hooks have said since the last pass; each is seen once.
+	HookAnswers []HookAnswer
 	// Policies says whether the API server holds templates and pins by itself.
 	Policies Policies
 	// Autoscaled says that an HPA targets the Deployment: it must have time to see

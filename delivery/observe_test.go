@@ -76,10 +76,10 @@ func (w *world) observe() Observation {
 	o := Observation{
 		Now: w.now, Rollout: c.ro, Refused: w.refused, Policies: w.policies,
 		Autoscaled: w.autoscaled, NamespaceTerminating: w.terminating,
-		Samples: w.samples,
+		Samples: w.samples, HookAnswers: w.hookAnswers,
 	}
 	w.templates.fill(&o)
-	w.samples = nil
+	w.samples, w.hookAnswers = nil, nil
 	if spec := c.ro.Spec.Schedule; spec != nil {
 		var err error
 		if o.Schedule, err = schedule.Read(spec); err != nil && o.Refused == nil {

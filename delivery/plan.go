@@ -18,6 +18,8 @@ type Plan struct {
 	Actions []Action
 	// Measure are the measurements that are due now.
 	Measure []Measurement
+	// Hooks are the questions that are due now.
+	Hooks []Question
 	// Events are told to the user after the status was written; they go with a
 	// change of it.
 	Events []Event

@@ -18,6 +18,7 @@ func (p *pass) preparing() bool {
 		(*pass).stableLost,
 		(*pass).backBeforeCanary,
 		(*pass).newerTemplate,
+		(*pass).hookFailed,
 		(*pass).upkeep,
 		(*pass).sweepOthers,
 		(*pass).standStill,
@@ -130,6 +131,7 @@ func (p *pass) begin() bool {
 	}
 	if p.paused() {
 		p.pause(p.pausedUntil("the canary starts"))
+		p.unaskHooks()
 		return true
 	}
 	if p.gated(beforeStart) || p.gated(beforeStep) {
@@ -144,6 +146,7 @@ func (p *pass) begin() bool {
 		r.Weight, r.Total, r.Capacity = 0, p.specTotal(), 0
 		r.Replicas, r.ScaledAt, r.AckedAt = canary.Replicas, nil, nil
 		r.WeightSince = metav1.MicroTime{}
+		r.Hooks = stepHooks(r.Hooks, 1)
 	})
 }
 

@@ -181,6 +181,7 @@ func (p *pass) joined() bool {
 		clearDelivery(r)
 		r.Stable, r.Old, r.Total = was.Canary, was.Stable, was.Total
 		r.Replicas = replicas
+		p.tellHooks(r, v1alpha1.AfterPromotion, was.Canary)
 	})
 }
 

@@ -46,6 +46,7 @@ func (p *pass) retreating() bool {
 		(*pass).weightToZero,
 		(*pass).upkeep,
 		(*pass).emptyCanary,
+		(*pass).tellRollback,
 		(*pass).retreated,
 	)
 }

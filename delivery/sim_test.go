@@ -70,7 +70,10 @@ type sim struct {
 	obs    Observation
 	todo   []Action
 	bad    bool // what the source measures is out of range
+	no     bool // hooks say no
 	outage bool
+	// inFlight are questions that hooks have not answered yet.
+	inFlight []Question
 }
 
 type violation string
@@ -149,6 +152,9 @@ func (s *sim) setUp() {
 		s.changeDeployment(func(d *deployment) { d.Paused = true })
 	}
 	s.facts.listening = s.now
+	if s.one(2) {
+		s.setHooks()
+	}
 }
 
 func (s *sim) answers(string, string) Sample {
@@ -203,8 +209,10 @@ func (s *sim) step() {
 		if len(s.proxies) > 0 {
 			s.talk(s.proxies[s.r.IntN(len(s.proxies))])
 		}
-	case n < 90:
+	case n < 89:
 		s.control()
+	case n < 92:
+		s.hooksAnswer()
 	case n < 95:
 		s.now = s.now.Add(time.Duration(s.r.IntN(12000)) * time.Millisecond)
 	default:
@@ -253,6 +261,7 @@ func (s *sim) control() {
 	if !s.one(5) { // or the answer is lost
 		s.answer(&plan)
 	}
+	s.askHooks(&plan)
 }
 
 // seeLive reads from the API server what the shell reads there: all but the
@@ -266,7 +275,7 @@ func (s *sim) seeLive() {
 // crash ends the controller between two writes and starts another one.
 func (s *sim) crash() {
 	s.trace("fault", "the controller crashes")
-	s.todo, s.samples = nil, nil
+	s.todo, s.samples, s.hookAnswers, s.inFlight = nil, nil, nil, nil
 	s.post.crash()
 	s.published, s.renderedRV = nil, -1
 	s.facts.listening = s.now

@@ -15,6 +15,7 @@ func (p *pass) stepping() bool {
 	return p.first(
 		(*pass).superseded,
 		(*pass).measured,
+		(*pass).hookFailed,
 		(*pass).failing,
 		(*pass).testOver,
 		(*pass).upkeep,
@@ -240,7 +241,9 @@ func (p *pass) advance() bool {
 		p.measure()
 	}
 	whole := p.step() == nil
+	during := whole || p.duringPassed()
 	switch {
+	case p.changed: // a hook's time is over
 	case !p.shifted():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
 	case p.rec.Capacity < p.podsWanted():
@@ -249,12 +252,16 @@ func (p *pass) advance() bool {
 		// The step was edited to give the canary more: a rise like any other, so
 		// what it gets now must have been judged first. It passes the gate of the
 		// schedule, or an edit would be a way round it.
-		return p.verdictsIn() && !p.pausedNow() && !p.closed(p.presentMoment()) && p.startStep(p.rec.Step)
+		return during && p.verdictsIn() && !p.pausedNow() && !p.closed(p.presentMoment()) && p.startStep(p.rec.Step)
 	case p.pausedNow():
+		p.unaskHooks()
 	case whole:
 		return p.promote()
 	case p.rec.Full && p.gated(beforePromotion):
-	case p.pauseOver() && p.verdictsIn() && !p.gatedNext():
+	case !p.pauseOver() || !p.verdictsIn():
+		p.unaskHooks()
+	case !during: // it has said what it waits for
+	case !p.gatedNext():
 		return p.startStep(p.rec.Step + 1)
 	}
 	return true
@@ -297,6 +304,7 @@ func (p *pass) startStep(step int32) bool {
 			r.Approvals, r.TestSince = nil, nil // They were for another step.
 		}
 		r.Step, r.StepSince, r.WeightSince, r.AckedAt = step, metav1.NewMicroTime(p.now), metav1.MicroTime{}, nil
+		r.Hooks = stepHooks(r.Hooks, step)
 	})
 }
 

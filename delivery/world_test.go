@@ -50,13 +50,16 @@ type world struct {
 	startup, stop time.Duration
 
 	// measure answers a check; nil is a source that does not answer.
-	measure  func(check, revision string) Sample
-	samples  []Sample
-	post     *post
-	cache    cache
-	trace    func(who, what string)
-	violated func(invariant, what string)
-	facts    oracle
+	measure func(check, revision string) Sample
+	samples []Sample
+	// hook answers a question; hookAnswers wait to be seen.
+	hook        func(q Question) HookAnswer
+	hookAnswers []HookAnswer
+	post        *post
+	cache       cache
+	trace       func(who, what string)
+	violated    func(invariant, what string)
+	facts       oracle
 }
 
 type deployment struct {

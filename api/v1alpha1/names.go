@@ -140,6 +140,8 @@ const (
 	ReasonNoProxies          = "NoProxies"
 	ReasonPoliciesWork       = "PoliciesWork"
 	ReasonPoliciesMissing    = "PoliciesMissing"
+	ReasonWaitingForHook     = "WaitingForHook"
+	ReasonHookForbidden      = "HookForbidden"
 
 	ReasonIntegerMinAvailable = "IntegerMinAvailable"
 	ReasonTCPPorts            = "TCPPorts"

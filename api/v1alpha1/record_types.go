@@ -166,6 +166,12 @@ type Record struct {
 	// override is who let this delivery go on where a schedule or a freeze holds it.
 	// +optional
 	Override *Override `json:"override,omitempty"`
+	// hooks are those that were asked in this delivery and, until they have answered,
+	// those that are told what came of an earlier one.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Hooks []HookRecord `json:"hooks,omitempty"`
 }
 
 // ConfigVersion is what is known of a ConfigMap or Secret without reading it.

@@ -46,6 +46,7 @@ type RolloutList struct {
 // RolloutSpec is what the user wants.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.strategy.canary) || self.strategy.canary.steps.all(s, !has(s.checks) || s.checks.all(c, has(self.analysis) && self.analysis.checks.exists(k, k.name == c)))",message="a step names a check that there is not: correct the name in steps[].checks, or add the check to analysis.checks"
+// +kubebuilder:validation:XValidation:rule="!has(self.hooks) || !has(self.strategy.canary) || self.hooks.all(h, !has(h.steps) || h.steps.all(s, s <= size(self.strategy.canary.steps)))",message="a hook names a step that there is not: its steps go from 1 to the number of strategy.canary.steps"
 type RolloutSpec struct {
 	// workloadRef names the Deployment whose template is delivered. It stays the
 	// user's: it goes on saying what runs.
@@ -100,6 +101,12 @@ type RolloutSpec struct {
 	// paused stops every move but those towards stable.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
+	// hooks ask somebody before the delivery goes on, or tell him afterwards.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	Hooks []Hook `json:"hooks,omitempty"`
 }
 
 // WorkloadRef names a Deployment in the Rollout's namespace.

@@ -26,6 +26,7 @@ import (
 	"github.com/crossfade-dev/crossfade/controllers"
 	"github.com/crossfade-dev/crossfade/controllers/notify"
 	"github.com/crossfade-dev/crossfade/metrics"
+	"github.com/crossfade-dev/crossfade/outbound"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/server"
@@ -50,12 +51,13 @@ type settings struct {
 	identity               identitySettings
 	injection              injectionSettings
 	collector              ir.Collector
+	outbound               outbound.Options
 }
 
 // parse reads the flags.
 func parse(args []string) (settings, error) {
 	var s settings
-	var gateway, collector string
+	var gateway, collector, hosts string
 	f := flag.NewFlagSet("crossfade controller", flag.ContinueOnError)
 	f.StringVar(&s.prometheus.URL, "prometheus-url", "", "where checks are measured, such as http://prometheus.monitoring:9090; empty: no check ever has a verdict")
 	f.StringVar(&s.prometheus.CAFile, "prometheus-ca-file", "", "certificates that Prometheus' own must chain up to (PEM)")
@@ -72,6 +74,8 @@ func parse(args []string) (settings, error) {
 	s.injection.flags(f)
 	f.StringVar(&collector, "otlp-collector", "", "where sidecars send spans by OTLP over gRPC, HOST:PORT; empty: nothing is traced")
 	f.StringVar(&s.notify, "notify-targets", "", "file with the targets that Rollouts can tell of what happens; it may come later. Empty: there are none")
+	f.StringVar(&hosts, "hook-hosts", "", "hosts beside Services of its own namespace that a Rollout's hooks may ask, separated by commas: exact, or *.example.com")
+	f.StringVar(&s.outbound.CAFile, "hook-ca-file", "", "certificates that those of hosts asked by https may chain up to, beside the system's (PEM)")
 	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
 	err := f.Parse(args)
 	if err != nil {
@@ -82,8 +86,14 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("--gateway %q: want <namespace>/<name>", gateway)
 	}
 	s.gateway = types.NamespacedName{Namespace: namespace, Name: name}
+	s.outbound.Hosts = splitList(hosts)
 	s.collector, err = parseCollector(collector)
 	return s, errors.Join(err, checkLoopback(s.debug), s.identity.validate(), s.injection.validate())
+}
+
+// splitList reads a list that is separated by commas.
+func splitList(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // parseCollector reads what the administrator named; every sidecar with tracing would
@@ -156,7 +166,7 @@ func Run(ctx context.Context, version string, args []string) error {
 	}
 	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
-		Proxy: options, Views: views, Prometheus: s.prometheus, Version: version, Notify: targets, Workers: s.workers, Now: time.Now,
+		Proxy: options, Views: views, Prometheus: s.prometheus, Outbound: s.outbound, Version: version, Notify: targets, Workers: s.workers, Now: time.Now,
 	}); err != nil {
 		return err
 	}

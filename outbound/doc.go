@@ -1,0 +1,16 @@
+// Package outbound is what leaves the controller for addresses that users name. It
+// knows nothing of the cluster and of rollouts: who may be asked is given to it, and
+// what an answer means is decided elsewhere.
+//
+// A user who may write a Rollout must not reach by the controller what he cannot
+// reach himself: the machine's credentials (169.254.169.254), services that trust
+// whoever comes from the node, the API server. So each connection is checked where it
+// cannot be talked round, at its address:
+//
+//   - a name is resolved here, and only addresses that were checked are dialled: a
+//     second answer of the DNS cannot differ from the first;
+//   - one forbidden address among several forbids the name;
+//   - a redirect is another request with the same checks, to a host that is allowed,
+//     and never from https to http;
+//   - the environment's proxies are not asked, connections are not kept.
+package outbound

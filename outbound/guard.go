@@ -1,0 +1,265 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// connectTimeout bounds one attempt to connect.
+const connectTimeout = 10 * time.Second
+
+// maxRedirects is how often an answer may send us on.
+const maxRedirects = 3
+
+// Resolver finds the addresses of a name; net.DefaultResolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Options are the administrator's choices.
+type Options struct {
+	// Hosts may be asked: exact names or addresses, or "*.example.com" for all names
+	// below example.com.
+	Hosts []string
+	// CAFile holds certificates beside the system's that a server's may chain up to.
+	CAFile string
+	// Forbidden are addresses that are never dialled beside those that nobody may: the
+	// API server's. It is asked at each connection.
+	Forbidden func(context.Context) []netip.Addr
+	// Resolver is net.DefaultResolver when it is nil.
+	Resolver Resolver
+}
+
+// Guard lets out what may leave.
+type Guard struct {
+	options Options
+	tls     *tls.Config
+	// dialer connects to an address that was checked.
+	dialer func(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error)
+}
+
+// Target is who is asked.
+type Target struct {
+	URL *url.URL
+	// Own are the addresses of a Service of the user's namespace, which needs nobody's
+	// permission; they are checked all the same. Without them the URL's host must be
+	// among Options.Hosts.
+	Own []netip.AddrPort
+}
+
+// Refusal is why something must not leave. It is a user's mistake, or worse.
+type Refusal struct{ Why string }
+
+func (r *Refusal) Error() string { return r.Why }
+
+// New checks what the administrator chose.
+func New(o Options) (*Guard, error) {
+	for i, h := range o.Hosts {
+		o.Hosts[i] = canonical(h)
+		name := strings.TrimPrefix(o.Hosts[i], "*.")
+		if name == "" || strings.ContainsAny(name, "*/@?# ") || (strings.Contains(name, ":") && !isAddress(name)) {
+			return nil, fmt.Errorf("--hook-hosts %q: want a name, an address, or *.example.com, without port", h)
+		}
+	}
+	g := &Guard{options: o, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
+	g.dialer = g.connect
+	if o.Resolver == nil {
+		g.options.Resolver = net.DefaultResolver
+	}
+	if o.CAFile == "" {
+		return g, nil
+	}
+	pem, err := os.ReadFile(o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read --hook-ca-file: %w", err)
+	}
+	if g.tls.RootCAs, err = x509.SystemCertPool(); err != nil {
+		g.tls.RootCAs = x509.NewCertPool()
+	}
+	if !g.tls.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read --hook-ca-file: %s holds no PEM certificate", o.CAFile)
+	}
+	return g, nil
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
+}
+
+// canonical writes a host as hosts are compared.
+func canonical(host string) string {
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Unmap().WithZone("").String()
+	}
+	return host
+}
+
+// CheckURL says at once what needs no DNS to be refused; nil when nothing is wrong
+// so far.
+func (g *Guard) CheckURL(u *url.URL) error {
+	host := canonical(u.Hostname())
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return &Refusal{Why: "only http:// and https:// are asked"}
+	case host == "" || u.User != nil:
+		return &Refusal{Why: "the URL must have a host, and neither user nor password"}
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if c := classOf(a); c != "" {
+			return &Refusal{Why: fmt.Sprintf("%s is %s: nothing is sent there", host, c)}
+		}
+	}
+	if !g.allows(host) {
+		return &Refusal{Why: fmt.Sprintf("host %s is not allowed: name a Service of the Rollout's namespace by serviceRef, or ask the administrator to add the host to --hook-hosts", host)}
+	}
+	return nil
+}
+
+func (g *Guard) allows(host string) bool {
+	return slices.ContainsFunc(g.options.Hosts, func(h string) bool {
+		if suffix, ok := strings.CutPrefix(h, "*"); ok {
+			return strings.HasSuffix(host, suffix) && len(host) > len(suffix) && !isAddress(host)
+		}
+		return host == h
+	})
+}
+
+// check refuses an address that must not be dialled.
+func (g *Guard) check(ctx context.Context, a netip.Addr) error {
+	if c := classOf(a); c != "" {
+		return &Refusal{Why: fmt.Sprintf("the host leads to %s: nothing is sent there", c)}
+	}
+	if g.options.Forbidden != nil {
+		for _, f := range g.options.Forbidden(ctx) {
+			if inner(f) == inner(a) {
+				return &Refusal{Why: "the host leads to an address of the API server: nothing is sent there"}
+			}
+		}
+	}
+	return nil
+}
+
+// client makes a client for one question. It has no proxy and keeps no connection: the
+// next question is checked anew.
+func (g *Guard) client(t Target) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy: nil,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				return g.dial(ctx, network, address, t)
+			},
+			TLSClientConfig:        g.tls.Clone(),
+			TLSHandshakeTimeout:    connectTimeout,
+			DisableKeepAlives:      true,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+		CheckRedirect: func(req *http.Request, via []*http.Request) error { return g.redirect(req, via, t) },
+	}
+}
+
+// redirect lets an answer send us on to where we would have gone ourselves. A POST
+// stays one (307, 308); anything else would ask something that nobody wrote.
+func (g *Guard) redirect(req *http.Request, via []*http.Request, t Target) error {
+	switch {
+	case len(via) > maxRedirects:
+		return &Refusal{Why: fmt.Sprintf("more than %d redirects", maxRedirects)}
+	case req.Method != via[0].Method:
+		return http.ErrUseLastResponse
+	case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
+		return &Refusal{Why: "redirected from https to http"}
+	case t.Own != nil && req.URL.Scheme == t.URL.Scheme && req.URL.Host == t.URL.Host:
+		return nil
+	}
+	if err := g.CheckURL(req.URL); err != nil {
+		return &Refusal{Why: "redirected: " + err.Error()}
+	}
+	return nil
+}
+
+// dial connects to an address that was checked, never to a name.
+func (g *Guard) dial(ctx context.Context, network, address string, t Target) (net.Conn, error) {
+	found, err := g.resolve(ctx, address, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range found {
+		if err := g.check(ctx, a.Addr()); err != nil {
+			return nil, err
+		}
+	}
+	failed := errNoAddress
+	for _, a := range found {
+		conn, err := g.dialer(ctx, network, a)
+		if err == nil {
+			return conn, nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+// connect asks the kernel. Nothing gets here that was not checked; this is the net
+// below that check.
+func (g *Guard) connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Timeout: connectTimeout, Control: func(_, address string, _ syscall.RawConn) error {
+		a, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("read the address that is dialled: %w", err)
+		}
+		return g.check(ctx, a.Addr())
+	}}
+	return d.DialContext(ctx, network, to.String())
+}
+
+// errNoAddress says that a name, or a Service, leads nowhere.
+var errNoAddress = errors.New("it has no address")
+
+func (g *Guard) resolve(ctx context.Context, address string, t Target) ([]netip.AddrPort, error) {
+	if t.Own != nil && address == hostPort(t.URL) {
+		return t.Own, nil
+	}
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("read address: %w", err)
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("read port: %w", err)
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(a, uint16(port))}, nil
+	}
+	found, err := g.options.Resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]netip.AddrPort, 0, len(found))
+	for _, a := range found {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+	}
+	return out, nil
+}
+
+// hostPort is what a client dials for a URL.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
