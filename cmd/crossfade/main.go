@@ -1,7 +1,8 @@
 // Command crossfade is Crossfade's one server binary. Its subcommands are the
 // controller, which delivers Rollouts and tells the proxies what to do, the agent,
 // which runs a proxy, and init, which leads a pod's connections to it; for people
-// there is bench, which measures what that costs, with load as its client.
+// there is bench, which measures what that costs, with load as its client, and dump,
+// by which the kubectl plugin asks an Envoy.
 package main
 
 import (
@@ -30,6 +31,7 @@ commands:
   init         lead a pod's connections to its proxy, and see that they arrive
   bench        measure what a sidecar costs the clients of a Service
   load         be a client for bench, in a pod
+  dump         print the routes that this container's Envoy has, for kubectl crossfade
   version      print the version of this program
 
 crossfade <command> --help lists the flags of a command.
@@ -48,6 +50,7 @@ func run(args []string) int {
 		"init":       intercept.Run,
 		"bench":      bench.Run,
 		"load":       load.Run,
+		"dump":       func(ctx context.Context, args []string) error { return agent.Dump(ctx, args, os.Stdout, os.Stderr) },
 		"version":    printVersion,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
