@@ -15,7 +15,10 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/live"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/outcome"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/proxies"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/release"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/review"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/steer"
@@ -30,11 +33,13 @@ var version = "dev"
 // more line here.
 func verbs() []session.Verb {
 	return []session.Verb{
-		tree.Get,
+		tree.Get, live.Watch,
 		steer.Promote, steer.Abort, steer.Retry, steer.Pause, steer.Resume, steer.Override,
 		templates.Undo, templates.Restart, templates.History,
+		proxies.Show,
 		outcome.Wait,
 		review.Analyze,
+		release.Version, release.Completion,
 	}
 }
 
@@ -79,6 +84,7 @@ func newRoot(s *session.Session) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.ErrOut)
+	root.CompletionOptions.DisableDefaultCmd = true // Ours knows kubectl, too.
 	s.AddFlags(root.PersistentFlags())
 	cobra.CheckErr(root.RegisterFlagCompletionFunc("namespace", s.CompleteNamespaces))
 	for _, verb := range verbs() {

@@ -3,10 +3,9 @@ package outcome
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/rollouts"
 )
 
 const (
@@ -65,17 +64,8 @@ func (l *loop) run(parent context.Context) (Finding, error) {
 		case <-timer.C:
 		case <-woken:
 			timer.Stop()
-			pause(ctx, restAfterWake)
+			rollouts.Pause(ctx, restAfterWake)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
 
@@ -108,40 +98,11 @@ func (l *loop) lookOnce(ctx context.Context) (Sight, bool) {
 func (l *loop) tell(s Sight, f Finding) {
 	text := f.Message
 	if s.Family != nil {
-		r := s.Family.Rollout
-		words := []string{orUnseen(r.Status.Phase)}
-		if r.Status.StepSummary != "" {
-			words = append(words, "step "+r.Status.StepSummary)
-		}
-		if checks := verdicts(r); checks != "" {
-			words = append(words, checks)
-		}
-		text = strings.Join(words, ", ") + ": " + f.Message
+		text = rollouts.Headline(s.Family.Rollout) + ": " + f.Message
 	}
 	if text == l.said {
 		return
 	}
 	l.said = text
 	l.say(Change{At: s.At, Text: text})
-}
-
-func orUnseen(phase v1alpha1.Phase) string {
-	if phase == "" {
-		return "Unseen"
-	}
-	return string(phase)
-}
-
-// verdicts are those of checks that are worth a line: no numbers, which change all
-// the time.
-func verdicts(r *v1alpha1.Rollout) string {
-	var words []string
-	for _, c := range r.Status.Checks {
-		switch c.Verdict {
-		case v1alpha1.VerdictFailing, v1alpha1.VerdictFailed, v1alpha1.VerdictNoVerdict:
-			words = append(words, fmt.Sprintf("check %s %s", c.Name, c.Verdict))
-		case v1alpha1.VerdictPending, v1alpha1.VerdictPassing:
-		}
-	}
-	return strings.Join(words, ", ")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/rollouts"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
 )
 
@@ -99,7 +100,7 @@ func (w *wait) run(ctx context.Context, name string) error {
 	}
 	l := &loop{
 		look:  looker(client, namespace, name),
-		wake:  waker(client, namespace, name),
+		wake:  func(ctx context.Context) <-chan struct{} { return rollouts.Wake(ctx, client, namespace, name) },
 		judge: Judge{Target: w.target, WaitForApproval: w.approval},
 		now:   w.Now, timeout: w.timeout,
 		say: func(c Change) {

@@ -35,7 +35,7 @@ func writeTable(w io.Writer, objects []unstructured.Unstructured, o tableOptions
 	for i := range objects {
 		r, _ := rollouts.Read(&objects[i])
 		row := []string{
-			r.Name, phase(r), r.Status.StepSummary, weightOf(r), r.Status.AckedSummary,
+			r.Name, rollouts.PhaseWord(r), r.Status.StepSummary, weightOf(r), r.Status.AckedSummary,
 			revisionOf(r.Status.Stable), revisionOf(r.Status.Canary), age(o.now, r.CreationTimestamp.Time),
 		}
 		if o.namespaces {
@@ -51,34 +51,15 @@ func writeTable(w io.Writer, objects []unstructured.Unstructured, o tableOptions
 		if line == 0 || at != column {
 			return cell
 		}
-		return paintPhase(o.paint, v1alpha1.Phase(strings.TrimSpace(cell)), cell)
+		return PaintPhase(o.paint, v1alpha1.Phase(strings.TrimSpace(cell)), cell)
 	})
-}
-
-// phase is empty for a Rollout that no controller has looked at.
-func phase(r *v1alpha1.Rollout) string {
-	if r.Status.Phase == "" {
-		return "<unseen>"
-	}
-	return string(r.Status.Phase)
 }
 
 func weightOf(r *v1alpha1.Rollout) string {
 	if r.Status.Weight == nil {
 		return ""
 	}
-	return fmt.Sprintf("%d/%d", r.Status.Weight.Desired, total(r))
-}
-
-// total is what the weights are out of.
-func total(r *v1alpha1.Rollout) int32 {
-	if r.Status.Record != nil && r.Status.Record.Total > 0 {
-		return r.Status.Record.Total
-	}
-	if c := r.Spec.Strategy.Canary; c != nil && c.TotalWeight > 0 {
-		return c.TotalWeight
-	}
-	return 100
+	return fmt.Sprintf("%d/%d", r.Status.Weight.Desired, rollouts.Total(r))
 }
 
 func revisionOf(r *v1alpha1.RevisionStatus) string {
@@ -95,7 +76,8 @@ func age(now, since time.Time) string {
 	return duration.HumanDuration(now.Sub(since))
 }
 
-func paintPhase(p session.Paint, phase v1alpha1.Phase, text string) string {
+// PaintPhase colours a text by how good the phase is.
+func PaintPhase(p session.Paint, phase v1alpha1.Phase, text string) string {
 	switch phase {
 	case v1alpha1.PhaseHealthy:
 		return p.Good(text)

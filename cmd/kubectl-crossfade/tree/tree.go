@@ -52,8 +52,8 @@ func writeNodes(b *strings.Builder, indent string, nodes []node) {
 
 func rolloutNode(f *rollouts.Family, o Options) node {
 	r := f.Rollout
-	name := phase(r)
-	root := node{text: fmt.Sprintf("%s  %s", o.Paint.Strong("Rollout "+r.Namespace+"/"+r.Name), paintPhase(o.Paint, r.Status.Phase, name))}
+	name := rollouts.PhaseWord(r)
+	root := node{text: fmt.Sprintf("%s  %s", o.Paint.Strong("Rollout "+r.Namespace+"/"+r.Name), PaintPhase(o.Paint, r.Status.Phase, name))}
 	if r.Status.StepSummary != "" {
 		root.text += "  step " + r.Status.StepSummary
 	}
@@ -152,7 +152,7 @@ func share(r *v1alpha1.Rollout, hash string) string {
 	if record == nil || r.Status.Weight == nil {
 		return ""
 	}
-	canary := float64(r.Status.Weight.Effective) / float64(total(r)) * 100
+	canary := float64(r.Status.Weight.Effective) / float64(rollouts.Total(r)) * 100
 	switch hash {
 	case record.Canary:
 		return fmt.Sprintf("  %s of requests", percent(canary))
@@ -195,7 +195,7 @@ func orDash(text string) string {
 
 func weightNode(r *v1alpha1.Rollout, o Options) node {
 	w := r.Status.Weight
-	n := leaf("weight  desired %d, effective %d, acked %d, of %d", w.Desired, w.Effective, w.Acked, total(r))
+	n := leaf("weight  desired %d, effective %d, acked %d, of %d", w.Desired, w.Effective, w.Acked, rollouts.Total(r))
 	if x := r.Status.Proxies; x != nil {
 		text := fmt.Sprintf("proxies  %d expected, %d connected, %d acked, %d rejected", x.Expected, x.Connected, x.Acked, x.Rejected)
 		if x.OtherVersion > 0 {
@@ -218,22 +218,10 @@ func checksNode(r *v1alpha1.Rollout, o Options) node {
 }
 
 func checkNode(r *v1alpha1.Rollout, c v1alpha1.CheckStatus, o Options) node {
-	verdict := string(c.Verdict)
-	switch c.Verdict {
-	case v1alpha1.VerdictPassing:
-		verdict = o.Paint.Good(verdict)
-	case v1alpha1.VerdictFailed:
-		verdict = o.Paint.Bad(verdict)
-	case v1alpha1.VerdictFailing, v1alpha1.VerdictNoVerdict:
-		verdict = o.Paint.Warn(verdict)
-	case v1alpha1.VerdictPending:
-	}
+	verdict := PaintVerdict(o.Paint, c.Verdict, string(c.Verdict))
 	n := leaf("%s  %s", c.Name, verdict)
-	if c.Value != "" {
-		n.text += "  " + c.Value
-	}
-	if limits := rollouts.Limits(r, c.Name); limits != "" {
-		n.text += fmt.Sprintf(" (%s)", limits)
+	if measured := rollouts.Measured(r, c); measured != "" {
+		n.text += "  " + measured
 	}
 	if c.MeasuredAt != nil {
 		n.text += fmt.Sprintf("  %s ago", age(o.Now, c.MeasuredAt.Time))
@@ -264,4 +252,18 @@ func conditionNodes(r *v1alpha1.Rollout, o Options) []node {
 		nodes = append(nodes, leaf("%s  %s", o.Paint.Warn(c.Type+" "+c.Reason), c.Message))
 	}
 	return nodes
+}
+
+// PaintVerdict colours a text by how good the verdict is.
+func PaintVerdict(p session.Paint, verdict v1alpha1.Verdict, text string) string {
+	switch verdict {
+	case v1alpha1.VerdictPassing:
+		return p.Good(text)
+	case v1alpha1.VerdictFailed:
+		return p.Bad(text)
+	case v1alpha1.VerdictFailing, v1alpha1.VerdictNoVerdict:
+		return p.Warn(text)
+	case v1alpha1.VerdictPending:
+	}
+	return text
 }
