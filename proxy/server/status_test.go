@@ -145,6 +145,15 @@ func TestProxies(t *testing.T) {
 	if d := cmp.Diff(want, shown.Proxies[0].Types[xds.RouteType].Resources); d != "" {
 		t.Errorf("debug page: -want +got\n%s", d)
 	}
+	page = httptest.NewRecorder()
+	s.Debug().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/?service=shop/web", nil))
+	var asked struct{ Acks []shownAck }
+	if err := json.Unmarshal(page.Body.Bytes(), &asked); err != nil {
+		t.Fatal(err)
+	}
+	if want := shownAcks(s.ServiceAcks("shop/web")); len(want) != 1 || !cmp.Equal(want, asked.Acks) {
+		t.Errorf("debug page of a Service: -want +got\n%s", cmp.Diff(want, asked.Acks))
+	}
 	refusal := httptest.NewRecorder()
 	s.Debug().ServeHTTP(refusal, httptest.NewRequest(http.MethodPost, "/", nil))
 	if refusal.Code != http.StatusMethodNotAllowed {

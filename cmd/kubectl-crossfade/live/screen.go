@@ -62,9 +62,14 @@ func (v view) head() []string {
 		return []string{v.cut("", clock+"  "+orWaiting(v.trouble))}
 	}
 	r := v.family.Rollout
-	lines := []string{
-		v.paint.Strong("Rollout "+r.Namespace+"/"+r.Name) + "  " + tree.PaintPhase(v.paint, r.Status.Phase, rollouts.PhaseWord(r)) + "  " + v.paint.Faint(clock),
+	title := v.paint.Strong("Rollout "+r.Namespace+"/"+r.Name) + "  " + tree.PaintPhase(v.paint, r.Status.Phase, rollouts.PhaseWord(r))
+	if visible(title) > v.width {
+		title = v.cut("", r.Namespace+"/"+r.Name+" "+rollouts.PhaseWord(r))
 	}
+	if visible(title)+len(clock)+2 <= v.width {
+		title += "  " + v.paint.Faint(clock)
+	}
+	lines := []string{title}
 	lines = append(lines, v.wrap(r.Status.Message)...)
 	if v.trouble != "" {
 		lines = append(lines, v.cut(v.paint.Bad("what follows may be old"), "  "+v.trouble))

@@ -126,7 +126,7 @@ func (r route) divides(service string) string {
 	}
 	text := strings.Join(words, ", ")
 	if r.Name != "" && (strings.Contains(r.Name, "match-") || strings.Contains(r.Name, "audience-")) {
-		text = "match: " + text
+		text += " where a match holds"
 	}
 	return text
 }
