@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	grpcxds "google.golang.org/grpc/xds"
 
@@ -43,9 +44,9 @@ func TestChainToGRPC(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = connection.Close() })
 	client := healthpb.NewHealthClient(connection)
-	call := func() string {
+	call := func(pairs ...string) string {
 		var from peer.Peer
-		_, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{}, grpc.Peer(&from))
+		_, err := client.Check(metadata.AppendToOutgoingContext(t.Context(), pairs...), &healthpb.HealthCheckRequest{}, grpc.Peer(&from))
 		if err != nil {
 			return err.Error()
 		}
@@ -71,6 +72,39 @@ func TestChainToGRPC(t *testing.T) {
 		for range 50 {
 			if got := call(); got != fmt.Sprintf("127.0.0.1:%d", want) {
 				t.Errorf("at weight %d a call went to %s", weight, got)
+			}
+		}
+	}
+	// What it does not know must not make it take requests for others.
+	in.Rollouts[0].Status.Record.Traffic = parseTraffic(t, `
+match: [{headers: [{name: X-Team, value: checkout}]}, {cookies: [{name: beta, value: "1"}]}, {queryParams: [{name: q, type: Present}]}, {headers: [{name: x-version, type: Regex, value: "v[0-9]"}]}]
+sticky: {cookie: {name: who}}
+mirror: {percent: 100}`)
+	publish(0)
+	awaitAcks(t, serving, 1, 0)
+	for _, tc := range []struct {
+		pairs []string
+		want  int
+	}{
+		{nil, a},
+		{[]string{"x-team", "checkout"}, b},
+		{[]string{"x-team", "search"}, a},
+		{[]string{"x-version", "v1"}, b},
+		{[]string{"x-version", "v12"}, a},
+		{[]string{"cookie", "beta=1"}, a},
+	} {
+		for n := 0; ; n++ {
+			got := call(tc.pairs...)
+			if got == fmt.Sprintf("127.0.0.1:%d", tc.want) {
+				break
+			}
+			if n == 1000 {
+				t.Fatalf("a call with %v goes to %s, want %d", tc.pairs, got, tc.want)
+			}
+		}
+		for range 20 {
+			if got := call(tc.pairs...); got != fmt.Sprintf("127.0.0.1:%d", tc.want) {
+				t.Errorf("a call with %v goes to %s, want %d", tc.pairs, got, tc.want)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +39,8 @@ type pod struct {
 	tid  int
 	todo chan func()
 	web  *http.Server
+	// copies are the requests that came as copies, from a client with a certificate.
+	copies atomic.Int64
 }
 
 // newHub makes the namespace that pods are plugged into, with the gateway's address.
@@ -233,6 +236,9 @@ const slowAnswer = 5 * time.Second
 
 // answer says who answers, who asked according to the proxy, and from where.
 func (p *pod) answer(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Crossfade-Mirror") != "" && strings.Contains(r.Header.Get("X-Forwarded-Client-Cert"), "sa/web") {
+		p.copies.Add(1)
+	}
 	if r.URL.Path == "/slow" {
 		time.Sleep(slowAnswer)
 	}

@@ -101,12 +101,18 @@ func isCookieName(name string) bool {
 // asks for others.
 var harmlessMethods = []string{http.MethodGet, http.MethodHead, http.MethodOptions}
 
+// mirrorOf leaves out CONNECT, of which there are no copies.
 func mirrorOf(m v1alpha1.Mirror) ir.Mirror {
 	methods := m.Methods
 	if len(methods) == 0 {
 		methods = harmlessMethods
 	}
-	methods = slices.DeleteFunc(slices.Clone(methods), func(method string) bool { return !isToken(method) })
+	methods = slices.DeleteFunc(slices.Clone(methods), func(method string) bool {
+		return !isToken(method) || method == http.MethodConnect
+	})
+	if len(methods) == 0 {
+		return ir.Mirror{}
+	}
 	slices.Sort(methods)
 	return ir.Mirror{Percent: uint32(min(m.Percent, 100)), Methods: slices.Compact(methods)}
 }

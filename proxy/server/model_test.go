@@ -212,6 +212,14 @@ func (m *modelEnvoy) unask(k kind, name string) {
 // fault says what a request would run into now, or nothing.
 func (m *modelEnvoy) fault() string {
 	for _, route := range m.routes {
+		for _, cluster := range route.References {
+			if !strings.HasSuffix(cluster, mirrored) {
+				continue
+			}
+			if e := m.endpoints[cluster]; m.clusters[cluster] == nil || (e == nil || e.Empty) && !m.stuck[route.Name] {
+				return fmt.Sprintf("route %s %q copies to cluster %s, which is not usable", route.Name, route.Version, cluster)
+			}
+		}
 		for _, split := range route.Splits {
 			for revision, weight := range split.Weights {
 				if weight == 0 && revision != split.Reached {

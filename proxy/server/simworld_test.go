@@ -12,6 +12,9 @@ import (
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
 
+// mirrored marks the clusters for copies, which come and go with what makes them.
+const mirrored = "|mirror"
+
 // bad marks the versions of resources that the modelled proxy refuses.
 const bad = "!"
 
@@ -175,6 +178,10 @@ func (w *simWorld) snapshot() *xds.Snapshot {
 			fmt.Fprintf(&version, "%s=%d,", name, r.weight)
 			if r.reached {
 				split.Reached, split.Traffic = name, name
+				mirror := cluster + mirrored
+				snap.Clusters[mirror] = &xds.Resource{Name: mirror, Version: cv, Body: w.body}
+				snap.Endpoints[mirror] = &xds.Resource{Name: mirror, Version: ev, Body: w.body}
+				route.References = append(route.References, mirror)
 				fmt.Fprintf(&version, "%s*,", name)
 			}
 		}

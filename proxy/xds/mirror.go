@@ -83,7 +83,7 @@ func (d division) mirror(route *routev3.Route, numerator, denominator uint32) []
 	}
 	copied, _ := proto.Clone(route).(*routev3.Route)
 	copied.Name = join(copied.GetName(), "mirrored")
-	copied.GetMatch().Headers = append(copied.GetMatch().GetHeaders(), matchMethods(m.Methods))
+	copied.GetMatch().Headers = append(copied.GetMatch().GetHeaders(), matchMethods(m.Methods), notUpgrading())
 	fraction := &typev3.FractionalPercent{Numerator: numerator, Denominator: typev3.FractionalPercent_HUNDRED}
 	if denominator == fineSum {
 		fraction.Denominator = typev3.FractionalPercent_TEN_THOUSAND
@@ -99,6 +99,15 @@ func (d division) mirror(route *routev3.Route, numerator, denominator uint32) []
 		}}}},
 	}}
 	return []*routev3.Route{copied, route}
+}
+
+// notUpgrading fits requests that stay requests. Envoy copies a WebSocket, too, which
+// then nobody ends.
+func notUpgrading() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name: "upgrade", InvertMatch: true,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true},
+	}
 }
 
 // stableFirst lists the shares so that copies can be made of stable's requests only.
