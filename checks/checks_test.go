@@ -81,6 +81,7 @@ name: a
 templateRef: {name: t}
 args: [{name: path, value: p}]
 interval: 5s
+window: 2m
 initialDelay: 1m
 failureLimit: 0
 consecutiveFailures: 3
@@ -92,6 +93,7 @@ prometheus: {query: 'sum(rate(x{revision="{{.Canary}}",path="p"}[1m30s]))'}
 max: "0.01"
 minRequests: 7
 interval: 5s
+window: 2m
 initialDelay: 1m
 failureLimit: 0
 consecutiveFailures: 3
@@ -99,12 +101,13 @@ onNoData: Wait
 dryRun: true`},
 		"built in": {"not only queries", `{name: a, templateRef: {name: t}}`, `
 args: [{name: least, type: Number, default: "99.9"}, {name: slow, type: Duration, default: 250ms}]
-check: {latency: {max: "{{.Args.slow}}"}, comparedToStable: {maxRatio: "2"}, consecutiveFailures: 4, initialDelay: 3s}`, `
+check: {latency: {max: "{{.Args.slow}}"}, comparedToStable: {maxRatio: "2"}, consecutiveFailures: 4, initialDelay: 3s, window: 10m}`, `
 name: a
 latency: {quantile: "0.99", max: 250ms}
 comparedToStable: {maxRatio: "2"}
 consecutiveFailures: 4
-initialDelay: 3s`},
+initialDelay: 3s
+window: 10m`},
 		"success": {"a number", `{name: a, templateRef: {name: t}, args: [{name: least, value: "95"}]}`, `
 args: [{name: least, type: Number, default: "99.9"}]
 check: {successRate: {min: "{{.Args.least}}"}}`, `{name: a, successRate: {min: "95"}}`},
@@ -161,6 +164,7 @@ func TestResolveRefuses(t *testing.T) {
 		"half a failure":    {none, `{args: [{name: a, type: Number, default: "0.5"}], check: {requestRate: {min: "1"}, failureLimit: "{{.Args.a}}"}}`, `failureLimit: "0.5" is no whole number from 0 to 1000`},
 		"row of none":       {none, `{check: {requestRate: {min: "1"}, consecutiveFailures: 0}}`, `consecutiveFailures: "0" is no whole number from 1 to 1000`},
 		"interval":          {none, `{check: {requestRate: {min: "1"}, interval: 10ms}}`, `interval: "10ms" is no duration from 1s to 24h`},
+		"window":            {none, `{check: {requestRate: {min: "1"}, window: 25h}}`, `window: "25h" is no duration from 1s to 24h`},
 		"initialDelay":      {none, `{check: {requestRate: {min: "1"}, initialDelay: 25h}}`, `initialDelay: "25h" is no duration longer than 0s and at most 24h`},
 		"no source":         {none, `{check: {}}`, `exactly one source must be set`},
 		"two sources":       {none, `{check: {requestRate: {min: "1"}, prometheus: {query: x}, max: "1"}}`, `exactly one source must be set`},
@@ -239,6 +243,7 @@ func TestArgs(t *testing.T) {
 			ro.Spec.Analysis = &v1alpha1.Analysis{Interval: metav1.Duration{Duration: time.Minute}}
 		}, time.Minute},
 		{"the check's own", func() { c.Interval = &metav1.Duration{Duration: time.Second} }, time.Second},
+		{"how long it looks back", func() { c.Window = &metav1.Duration{Duration: 5 * time.Second} }, 5 * time.Second},
 	} {
 		step.change()
 		want.Interval = step.want

@@ -124,14 +124,16 @@ func (q *Questions) Render(args metrics.QueryArgs, stable string) ([]Query, erro
 func Args(ro *v1alpha1.Rollout, c *v1alpha1.Check, service, stable, canary string) metrics.QueryArgs {
 	return metrics.QueryArgs{
 		Namespace: ro.Namespace, Rollout: ro.Name, Service: service,
-		Stable: stable, Canary: canary, Interval: interval(ro, c),
+		Stable: stable, Canary: canary, Interval: window(ro, c),
 	}
 }
 
-// interval is the time between two measurements of a check, which is also the window
-// of its query.
-func interval(ro *v1alpha1.Rollout, c *v1alpha1.Check) time.Duration {
+// window is how long a measurement of a check looks back: the time between two of
+// them, where nothing else is said.
+func window(ro *v1alpha1.Rollout, c *v1alpha1.Check) time.Duration {
 	switch a := ro.Spec.Analysis; {
+	case c.Window != nil:
+		return c.Window.Duration
 	case c.Interval != nil:
 		return c.Interval.Duration
 	case a != nil && a.Interval.Duration > 0:

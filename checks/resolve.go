@@ -84,6 +84,9 @@ func override(resolved, c *v1alpha1.Check) {
 	if c.Interval != nil {
 		resolved.Interval = c.Interval
 	}
+	if c.Window != nil {
+		resolved.Window = c.Window
+	}
 	if c.InitialDelay != nil {
 		resolved.InitialDelay = c.InitialDelay
 	}

@@ -89,6 +89,9 @@ func (f *filler) check(t *v1alpha1.TemplateCheck) *v1alpha1.Check {
 	if t.Interval != "" {
 		c.Interval = f.duration("interval", t.Interval, time.Second, 24*time.Hour, "from 1s to 24h")
 	}
+	if t.Window != "" {
+		c.Window = f.duration("window", t.Window, time.Second, 24*time.Hour, "from 1s to 24h")
+	}
 	if t.InitialDelay != "" {
 		c.InitialDelay = f.duration("initialDelay", t.InitialDelay, time.Nanosecond, 24*time.Hour, "longer than 0s and at most 24h")
 	}

@@ -28,10 +28,12 @@ type step struct {
 
 // setup says what a scene begins with.
 type setup struct {
-	Namespace  string
-	Replicas   int
-	Steps      []step
-	Check      bool
+	Namespace string
+	Replicas  int
+	Steps     []step
+	Check     bool
+	// Checks are written as they are, one line each, in place of Check's.
+	Checks     []string
 	AckTimeout string
 	Deadline   int
 	// Notify is the target that is told of everything.

@@ -117,6 +117,14 @@ type Check struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration such as 30s or 1m, from 1s to 24h"
 	Interval *metav1.Duration `json:"interval,omitempty"`
+	// window is how long a measurement looks back, which is {{.Interval}} in a query;
+	// without it, interval. It must hold two scrapes of the proxies at least, or there
+	// is no data.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration such as 1m or 5m, from 1s to 24h"
+	Window *metav1.Duration `json:"window,omitempty"`
 	// failureLimit is how many failed measurements within a step are forgiven. Without
 	// it none is, or, where consecutiveFailures is set, all but those.
 	// +optional

@@ -22,7 +22,7 @@ func TestCheckValidation(t *testing.T) {
 		"request rate":           {`requestRate: {min: "0.5"}`, ""},
 		"compared only":          {`{successRate: {}, comparedToStable: {maxRatio: "1.5"}}`, ""},
 		"compared latency":       {`{latency: {max: 1s}, comparedToStable: {maxRatio: "0.9"}}`, ""},
-		"everything else":        {`{successRate: {min: "99"}, minRequests: 100, consecutiveFailures: 3, failureLimit: 0, onNoData: Fail}`, ""},
+		"everything else":        {`{successRate: {min: "99"}, minRequests: 100, window: 5m, consecutiveFailures: 3, failureLimit: 0, onNoData: Fail}`, ""},
 		"template":               {`{templateRef: {name: errors}}`, ""},
 		"cluster template":       {`{templateRef: {kind: ClusterAnalysisTemplate, name: errors}, args: [{name: limit, value: "1"}]}`, ""},
 		"template, own interval": {`{templateRef: {name: errors}, interval: 5s, minRequests: 1}`, ""},
@@ -55,6 +55,7 @@ func TestCheckValidation(t *testing.T) {
 		"name of a template":     {`{templateRef: {name: Err_ors}}`, "must be the name of a template"},
 		"no requests":            {`{successRate: {min: "99"}, minRequests: 0}`, "greater than or equal to 1"},
 		"row of none":            {`{successRate: {min: "99"}, consecutiveFailures: 0}`, "greater than or equal to 1"},
+		"window of 0":            {`{successRate: {min: "99"}, window: 0s}`, "must be a duration such as 1m or 5m, from 1s to 24h"},
 		"unknown source":         {`{errorRate: {max: "1"}}`, "unknown field"},
 	} {
 		t.Run(name, func(t *testing.T) {

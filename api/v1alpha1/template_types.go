@@ -173,6 +173,9 @@ type TemplateCheck struct {
 	// +kubebuilder:validation:MaxLength=128
 	Interval string `json:"interval,omitempty"`
 	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Window string `json:"window,omitempty"`
+	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=128
 	FailureLimit *intstr.IntOrString `json:"failureLimit,omitempty"`

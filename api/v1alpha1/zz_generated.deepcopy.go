@@ -378,6 +378,11 @@ func (in *Check) DeepCopyInto(out *Check) {
 		*out = new(v1.Duration)
 		**out = **in
 	}
+	if in.Window != nil {
+		in, out := &in.Window, &out.Window
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	if in.FailureLimit != nil {
 		in, out := &in.FailureLimit, &out.FailureLimit
 		*out = new(int32)

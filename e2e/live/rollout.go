@@ -68,6 +68,12 @@ type Check struct {
 	Verdict string `json:"verdict"`
 	Value   string `json:"value"`
 	Message string `json:"message"`
+	// Expected is what passes, Unit what Value is in, StableValue what stable has.
+	Expected    string `json:"expected"`
+	Unit        string `json:"unit"`
+	StableValue string `json:"stableValue"`
+	// Requests is how many Value is about.
+	Requests int64 `json:"requests"`
 }
 
 // Record is where a controller goes on after a crash; tests look only at its stage, to crash in each.
