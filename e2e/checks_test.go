@@ -144,7 +144,7 @@ spec:
 func checksFew(t *testing.T) {
 	s := begin(t, setup{
 		Checks: []string{`{name: errors, successRate: {min: "95"}, minRequests: 30, window: 5s, initialDelay: 2s}`},
-		Steps:  []step{{50, "2s"}},
+		Steps:  []step{{50, "25s"}}, // long enough to see a verdict before it leads on
 	})
 	canary := s.change("v2")
 	s.atWeight(canary, 50)
