@@ -66,7 +66,7 @@ type Hook struct {
 // answer fails.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.serviceRef) != has(self.url)",message="exactly one of serviceRef and url must be set"
-// +kubebuilder:validation:XValidation:rule="!has(self.path) || !has(self.url) || url(self.url).getEscapedPath() in [”, '/']",message="url has a path already: leave path out, or write it there only"
+// +kubebuilder:validation:XValidation:rule="!has(self.path) || !has(self.url) || size(url(self.url).getEscapedPath()) <= 1",message="url has a path already: leave path out, or write it there only"
 type HTTPHook struct {
 	// serviceRef names a port of a Service in the Rollout's namespace; it is asked by
 	// plain HTTP.
@@ -76,7 +76,7 @@ type HTTPHook struct {
 	// The administrator must have allowed the host (--hook-hosts).
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' && !self.contains('@') && !self.contains('#')",message="must be http:// or https:// with a host, such as https://deploys.example.com/crossfade, without user, password and fragment"
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && size(url(self).getHostname()) > 0 && !self.contains('@') && !self.contains('#')",message="must be http:// or https:// with a host, such as https://deploys.example.com/crossfade, without user, password and fragment"
 	URL string `json:"url,omitempty"`
 	// path is what is asked for, "/" without it; it may have a query.
 	// +optional
