@@ -34,6 +34,10 @@ func TestDeliver(t *testing.T) {
 		{"many-slices", manySlices},
 		{"while-promoting", whilePromoting},
 		{"config-changed", configChanged},
+		{"match-first", matchFirst},
+		{"blue-green", blueGreenPromoted},
+		{"blue-green-verify", blueGreenVerifyFails},
+		{"ab-test", abTestReturns},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

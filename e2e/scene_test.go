@@ -31,7 +31,9 @@ type setup struct {
 	Namespace string
 	Replicas  int
 	Steps     []step
-	Check     bool
+	// Strategy is another one than steps of weight, as YAML on one line.
+	Strategy string
+	Check    bool
 	// Checks are written as they are, one line each, in place of Check's.
 	Checks     []string
 	AckTimeout string

@@ -49,6 +49,8 @@ type Options struct {
 	URL string
 	// Host is the Host header; empty for that of the URL.
 	Host string
+	// Header goes with each request.
+	Header http.Header
 	// Protocol is KeepAlive when empty.
 	Protocol Protocol
 	// Rate is in requests per second, above 0.
@@ -237,6 +239,9 @@ func (r *Run) exchange(ctx context.Context, s *Sample) error {
 		return err
 	}
 	request.Host = r.options.Host
+	if r.options.Header != nil {
+		request.Header = r.options.Header.Clone()
+	}
 	answer, err := r.client.Do(request)
 	if err != nil {
 		var outer *url.Error
