@@ -126,6 +126,13 @@
 //	nothing to compare at the whole weight  TestComparisonIsAskedFor/whole_weight (I9)
 //	a check without its template            TestBuiltinVerdicts/template_not_there, TestSimulation (I6)
 //	no verdict pauses                       TestMeasuring/no_verdict (I6, I9)
+//	traffic is weight                       TestPortions, TestWays (I2, I3, I4)
+//	an edit takes at once, adds by a rise   TestWays/match_removed, /match_added (I3)
+//	checks of the step only                 TestWays/other_check_failed, /other_check_missing (I6)
+//	a person after the hold                 TestWays/blue-green,_held, /by_a_person
+//	the switch passes the promotion's gate  TestGatesOfWays
+//	a test goes on over lost pods           TestWays/test,_pods_lost, the golden ab-test-return
+//	a test that returns needs no ack        TestWays/test_over,_unacked
 //	deadlines                               TestStepping/not_available, /no_proxies,_too_long, /silent,
 //	                                        TestPromotion/endpoints_for_ever (I9)
 //	a clock starts when the wait does       TestStepping/pods_lost_after_long, /silent_since_restart (I9)
