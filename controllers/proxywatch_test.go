@@ -24,6 +24,37 @@ func split(canary uint32) xds.Split {
 	return xds.Split{Service: "shop/web", Port: 80, Total: 100, Weights: map[string]uint32{"s": 100 - canary, "c": canary}}
 }
 
+func reached(canary uint32) xds.Split {
+	s := split(canary)
+	s.Reached, s.Traffic = "c", "some"
+	return s
+}
+
+// TestRenderedTraffic shows that what was rendered of another record is not taken for
+// this one's.
+func TestRenderedTraffic(t *testing.T) {
+	with := func(traffic *v1alpha1.Traffic) *v1alpha1.Record {
+		return &v1alpha1.Record{Service: "web", Stable: "s", Canary: "c", Weight: 5, Total: 100, Traffic: traffic}
+	}
+	match := func(name string) *v1alpha1.Traffic {
+		return &v1alpha1.Traffic{Match: []v1alpha1.RequestMatch{{Headers: []v1alpha1.ValueMatch{{Name: name, Type: v1alpha1.MatchPresent}}}}}
+	}
+	r := rendering{record: *with(match("x-team"))}
+	for name, tc := range map[string]struct {
+		record *v1alpha1.Record
+		want   bool
+	}{
+		"the same":     {with(match("x-team")), true},
+		"another":      {with(match("x-user")), false},
+		"none":         {with(nil), false},
+		"without list": {with(&v1alpha1.Traffic{Match: match("x-team").Match, Audience: []v1alpha1.RequestMatch{}}), true},
+	} {
+		if r.is(tc.record) != tc.want {
+			t.Errorf("%s: it is the record's: %v", name, !tc.want)
+		}
+	}
+}
+
 func TestSummarise(t *testing.T) {
 	rendered := rendering{
 		Effective: proxy.Effective{Weight: 25, Total: 100, Revisions: []string{"c", "s"}},
@@ -52,6 +83,11 @@ func TestSummarise(t *testing.T) {
 		"nobody may route to the canary": {
 			nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Current: true, Acked: []xds.Split{split(0)}, Possible: []xds.Split{split(0)}}},
 			want: delivery.Proxies{Expected: 1, Connected: 1, Acked: 1, MayRoute: []string{"s"}},
+		},
+		"a match or copies": {
+			reason: "at weight 0 the canary gets requests all the same", nodes: []string{"a"},
+			acks: []server.ServiceAck{{Node: "a", Current: true, Acked: []xds.Split{reached(0)}, Possible: []xds.Split{reached(0)}}},
+			want: delivery.Proxies{Expected: 1, Connected: 1, Acked: 1, MayRoute: []string{"c", "s"}},
 		},
 		"a version from before": {
 			reason: "unknown bytes may have any weight", nodes: []string{"a"}, acks: []server.ServiceAck{{Node: "a", Current: true, Unknown: true}},
