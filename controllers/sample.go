@@ -124,18 +124,7 @@ func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed ques
 // fetch asks the queries of one measurement, all about the same time.
 func (s *sampler) fetch(ctx context.Context, queries []checks.Query, sample *delivery.Sample) {
 	for _, q := range queries {
-		got := s.source.Query(ctx, q.Text, sample.At)
-		answer := &delivery.Answer{Outcome: outcomeOf(got.Outcome), Value: got.Value, Message: got.Message}
-		switch q.Of {
-		case checks.Value:
-			sample.Outcome, sample.Value, sample.Message = answer.Outcome, answer.Value, answer.Message
-		case checks.Requests:
-			sample.Requests = answer
-		case checks.StableValue:
-			sample.Stable = answer
-		case checks.StableRequests:
-			sample.StableRequests = answer
-		}
+		checks.Take(sample, q.Of, s.source.Query(ctx, q.Text, sample.At))
 	}
 }
 
@@ -147,21 +136,4 @@ func render(ro *v1alpha1.Rollout, parsed questions, d delivery.Measurement) ([]c
 		return nil, fmt.Errorf("render the query: check %s has none that can be asked", d.Check)
 	}
 	return q.Render(checks.Args(ro, c, serviceName(ro), ro.Status.Record.Stable, d.Revision), d.Stable)
-}
-
-// outcomeOf reduces what a source can answer to what matters to a verdict: a
-// number, nothing, no number, or no answer at all.
-func outcomeOf(o metrics.Outcome) delivery.Outcome {
-	switch o {
-	case metrics.Number:
-		return delivery.Number
-	case metrics.NoData:
-		return delivery.NoData
-	case metrics.NotANumber:
-		return delivery.NotANumber
-	case metrics.ManySeries, metrics.QueryError, metrics.Unreachable, metrics.TimedOut:
-		return delivery.NoAnswer
-	default:
-		return delivery.NoAnswer
-	}
 }

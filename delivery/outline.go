@@ -45,7 +45,7 @@ func Outline(ro *v1alpha1.Rollout, replicas int32) []Leg {
 			Hold: step.heldFor(), ByPerson: step.ByPerson, Returns: step.Returns, Switched: step.Switched,
 		}
 		// A step in which the canary gets nothing has nothing to be judged by.
-		if leg.Weight > 0 || step.Traffic != nil && (len(step.Traffic.Match) > 0 || step.Traffic.Mirror != nil) {
+		if p.wanted().reaches() {
 			leg.Checks = slices.DeleteFunc(slices.Clone(p.checksSpec()), func(c v1alpha1.Check) bool {
 				return step.Checks != nil && !slices.Contains(step.Checks, c.Name)
 			})
@@ -65,6 +65,20 @@ func Interval(ro *v1alpha1.Rollout, c *v1alpha1.Check) time.Duration {
 // measurement.
 func FirstMeasured(ro *v1alpha1.Rollout, c *v1alpha1.Check) time.Duration {
 	return (&pass{Observation: Observation{Rollout: ro}}).firstDue(c)
+}
+
+// Expected is what passes a check, as people read it.
+func Expected(c *v1alpha1.Check) string { return limitsOf(c).expected() }
+
+// Unit is that of the number that a check measures, empty where nobody knows it.
+func Unit(c *v1alpha1.Check) string { return limitsOf(c).unit }
+
+// Judge says what one measurement is by itself: Passing, Failing or NoVerdict, with
+// the numbers and why.
+func Judge(c *v1alpha1.Check, a *Sample) v1alpha1.CheckStatus {
+	s := v1alpha1.CheckStatus{Name: c.Name}
+	s.Verdict, s.Message = judge(&s, c, a)
+	return s
 }
 
 // Deadline bounds every wait of a Rollout that no pause explains.

@@ -83,7 +83,7 @@ var kinds = map[string]string{
 	"namespaces": "Namespace", "services": "Service", "meshpolicies": "MeshPolicy", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
 	"configmaps": "ConfigMap", "resourcequotas": "ResourceQuota", "horizontalpodautoscalers": "HorizontalPodAutoscaler",
 	"poddisruptionbudgets": "PodDisruptionBudget", "httproutes": "HTTPRoute", "gateways": "Gateway", "analysistemplates": "AnalysisTemplate",
-	"clusteranalysistemplates": "ClusterAnalysisTemplate",
+	"clusteranalysistemplates": "ClusterAnalysisTemplate", "freezes": "Freeze",
 }
 
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -38,8 +38,8 @@ func verbs() []session.Verb {
 		templates.Undo, templates.Restart, templates.History,
 		proxies.Show,
 		outcome.Wait,
-		review.Analyze,
 		release.Version, release.Completion,
+		review.Plan, review.Analyze, review.Check,
 	}
 }
 

@@ -190,6 +190,28 @@ var checkCases = map[string]ruleCase{
 		func(w *shop) { w.check.Interval = every(10 * time.Minute) },
 		func(w *shop) { w.check.Interval = every(9 * time.Minute) },
 	},
+	"XF0171": {
+		func(w *shop) {
+			w.rollout.Spec.Schedule = &v1alpha1.Schedule{Allow: []v1alpha1.Window{{Cron: "0 0 30 2 *", Duration: metav1.Duration{Duration: time.Hour}}}}
+		},
+		func(w *shop) {
+			w.rollout.Spec.Schedule = &v1alpha1.Schedule{Allow: []v1alpha1.Window{{Cron: "0 0 29 2 *", Duration: metav1.Duration{Duration: time.Hour}}}}
+		},
+	},
+	"XF0172": {
+		func(w *shop) {
+			w.Freezes = []*v1alpha1.Freeze{{Spec: v1alpha1.FreezeSpec{Cron: "0 0 * * *", Duration: every(time.Hour), TimeZone: "Mars/Olympus"}}}
+		},
+		func(w *shop) {
+			w.Freezes = []*v1alpha1.Freeze{{Spec: v1alpha1.FreezeSpec{Cron: "0 0 * * *", Duration: every(time.Hour), TimeZone: "Europe/Berlin"}}}
+		},
+	},
+	"XF0173": {
+		func(w *shop) { w.Freezes = []*v1alpha1.Freeze{{}} },
+		func(w *shop) {
+			w.Freezes = []*v1alpha1.Freeze{{Spec: v1alpha1.FreezeSpec{To: &metav1.Time{Time: time.Unix(2e9, 0)}}}}
+		},
+	},
 	"XF0159": {
 		func(w *shop) { w.check.Prometheus, w.check.SuccessRate = nil, &v1alpha1.SuccessRate{} },
 		func(w *shop) {

@@ -19,6 +19,7 @@ import (
 type World struct {
 	Rollouts    []*v1alpha1.Rollout
 	Policies    []*v1alpha1.MeshPolicy
+	Freezes     []*v1alpha1.Freeze
 	Deployments []*appsv1.Deployment
 	// Workloads are other things with pods, of kinds that are not delivered.
 	Workloads  []Ref

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
 	"github.com/crossfade-dev/crossfade/delivery/advice"
 )
@@ -35,6 +34,7 @@ var kinds = []kind{
 	{name: "MeshPolicy", resource: schema.GroupVersionResource{Group: "crossfade.dev", Version: "v1alpha1", Resource: "meshpolicies"}},
 	{name: "AnalysisTemplate", resource: schema.GroupVersionResource{Group: "crossfade.dev", Version: "v1alpha1", Resource: "analysistemplates"}},
 	{name: "ClusterAnalysisTemplate", resource: schema.GroupVersionResource{Group: "crossfade.dev", Version: "v1alpha1", Resource: "clusteranalysistemplates"}, everywhere: true, cluster: true},
+	{name: "Freeze", resource: schema.GroupVersionResource{Group: "crossfade.dev", Version: "v1alpha1", Resource: "freezes"}, everywhere: true, cluster: true},
 	{name: "Deployment", resource: session.Deployments},
 	{name: "StatefulSet", resource: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}},
 	{name: "DaemonSet", resource: schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}},
@@ -73,7 +73,7 @@ func Read(ctx context.Context, client dynamic.Interface, namespaces ...string) (
 			wanted = []string{metav1.NamespaceAll}
 		}
 		err := out.list(ctx, client, k, wanted)
-		if apierrors.IsForbidden(err) && k.everywhere && k.name != v1alpha1.KindClusterAnalysisTemplate && len(namespaces) > 0 {
+		if apierrors.IsForbidden(err) && k.everywhere && (!k.cluster || k.name == "Namespace") && len(namespaces) > 0 {
 			err = out.own(ctx, client, k, namespaces)
 		}
 		switch {
@@ -142,4 +142,15 @@ func Over(cluster, files []Object) []Object {
 		}
 	}
 	return out
+}
+
+// clusterScoped says that objects of a kind have no namespace, as far as it is one
+// that is judged.
+func clusterScoped(kind string) bool {
+	for _, k := range kinds {
+		if k.name == kind {
+			return k.cluster
+		}
+	}
+	return false
 }

@@ -41,7 +41,7 @@ func Files(paths []string, in io.Reader, namespace string) ([]Object, error) {
 		out = append(out, found...)
 	}
 	for _, o := range out {
-		if o.GetNamespace() == "" && o.GetKind() != "Namespace" {
+		if o.GetNamespace() == "" && !clusterScoped(o.GetKind()) {
 			o.SetNamespace(namespace)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	kjson "sigs.k8s.io/json"
 
@@ -91,7 +92,7 @@ func unreadable(list []v1alpha1.Check) *delivery.Refusal {
 
 // groups are those of the kinds that are judged: others may have a Service, too.
 var groups = map[string]string{
-	"Rollout": "crossfade.dev", "MeshPolicy": "crossfade.dev",
+	"Rollout": "crossfade.dev", "Freeze": "crossfade.dev", "MeshPolicy": "crossfade.dev",
 	"Deployment": "apps", "StatefulSet": "apps", "DaemonSet": "apps",
 	"Service": "", "ConfigMap": "", "ResourceQuota": "", "Namespace": "",
 	"HorizontalPodAutoscaler": "autoscaling", "PodDisruptionBudget": "policy",
@@ -104,7 +105,7 @@ func add(w *advice.World, o Object) error {
 		return nil
 	}
 	at := advice.RefTo(o.GetKind(), o)
-	if o.GetKind() == "Namespace" {
+	if o.GetKind() == "Namespace" || o.GetKind() == "Freeze" {
 		at.Namespace = ""
 	}
 	if o.Source != "" {
@@ -113,6 +114,8 @@ func add(w *advice.World, o Object) error {
 	switch o.GetKind() {
 	case "Rollout":
 		return put(w, o, at, &w.Rollouts)
+	case "Freeze":
+		return put(w, o, at, &w.Freezes)
 	case "MeshPolicy":
 		return put(w, o, at, &w.Policies)
 	case "Deployment":
@@ -145,7 +148,7 @@ func add(w *advice.World, o Object) error {
 
 // judged are the types of the kinds that are judged.
 type judged interface {
-	v1alpha1.Rollout | v1alpha1.MeshPolicy | appsv1.Deployment | corev1.Service | corev1.ResourceQuota | corev1.Namespace |
+	v1alpha1.Rollout | v1alpha1.Freeze | v1alpha1.MeshPolicy | appsv1.Deployment | corev1.Service | corev1.ResourceQuota | corev1.Namespace |
 		autoscalingv2.HorizontalPodAutoscaler | policyv1.PodDisruptionBudget | gatewayv1.HTTPRoute | gatewayv1.Gateway | gatewayv1.ReferenceGrant
 }
 
@@ -175,4 +178,15 @@ func of(o Object) string {
 		return ""
 	}
 	return " of " + o.Source
+}
+
+// Resource is where the API server has an object's kind, if it is one that is
+// judged.
+func Resource(o Object) (schema.GroupVersionResource, bool) {
+	for _, k := range kinds {
+		if k.name == o.GetKind() && k.resource.Group == o.GroupVersionKind().Group {
+			return k.resource, true
+		}
+	}
+	return schema.GroupVersionResource{}, false
 }
