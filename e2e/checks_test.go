@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
+	"github.com/crossfade-dev/crossfade/e2e/load"
 )
 
 // The checks that need no query, over five seconds each second.
@@ -157,4 +158,26 @@ func checksFew(t *testing.T) {
 	}
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
+}
+
+// A version that fails is taken back by what the sidecar of a client counts: nobody comes through the gateway.
+func meshChecks(t *testing.T) {
+	s := begin(t, setup{Meshed: true, Replicas: 2, Checks: []string{
+		`{name: errors, successRate: {min: "95"}, minRequests: 20, window: 5s, failureLimit: 1, initialDelay: 2s}`,
+		`{name: rate, requestRate: {min: "1"}, window: 5s, initialDelay: 3s, failureLimit: 3}`,
+	}, Steps: []step{{30, "20s"}}})
+	s.meshClients(meshClient{Name: "mesh", Rate: 40, Protocol: load.KeepAlive})
+	canary := s.change("v3")
+	s.atWeight(canary, 30)
+	r := s.rolledBack("is below min 95%")
+	c := s.counts("mesh")
+	t.Logf("%s; the client: %v", r.Status.Message, c)
+	if c.Own["v3"] == 0 || c.Own["v1"] > 0 || c.Lost > 0 {
+		t.Errorf("errors have to come from v3 alone, and none may be lost: %v", c)
+	}
+	before := c.Versions["v3"]
+	s.judgeShare("mesh", "v1", 1)
+	if now := s.counts("mesh").Versions["v3"]; now > before+20 {
+		t.Errorf("after the rollback v3 got %d more requests", now-before)
+	}
 }

@@ -28,6 +28,7 @@ func TestMesh(t *testing.T) {
 	}{
 		{"mesh-rollout", meshRollout},
 		{"mesh-strict", meshStrict},
+		{"mesh-checks", meshChecks},
 		{"mesh-policies", meshPolicies},
 		{"mesh-streams", meshStreams},
 		{"mesh-restart", meshRestart},

@@ -16,5 +16,5 @@
 // that a forgotten Sample is no verdict either.
 //
 // A Query is the template that a user writes into a check; it is parsed when the Rollout is read, and rendered before
-// each measurement.
+// each measurement. The queries that nobody has to write (SuccessRateQuery and others) are such templates, too.
 package metrics
