@@ -21,6 +21,7 @@ type Rollout struct {
 		ObservedGeneration int64              `json:"observedGeneration"`
 		Phase              string             `json:"phase"`
 		Message            string             `json:"message"`
+		WaitingFor         string             `json:"waitingFor"`
 		StepSummary        string             `json:"stepSummary"`
 		AckedSummary       string             `json:"ackedSummary"`
 		Stable             Revision           `json:"stable"`
