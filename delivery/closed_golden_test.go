@@ -51,7 +51,7 @@ func TestScheduleGoldens(t *testing.T) {
 			rate := 0.001
 			s.withCheck(&rate)
 			s.at(5)
-			s.freeze("incident-7")
+			s.freeze()
 			s.run(5*time.Minute, func() bool { return false })
 			rate = 0.5
 			s.trace("fault", "the canary errs")
@@ -60,7 +60,7 @@ func TestScheduleGoldens(t *testing.T) {
 		},
 		"freeze-back-to-stable": func(s *story) {
 			s.at(5)
-			s.freeze("incident-7")
+			s.freeze()
 			s.run(5*time.Minute, func() bool { return false })
 			s.apply("A")
 			s.healthy()
@@ -68,7 +68,7 @@ func TestScheduleGoldens(t *testing.T) {
 		},
 		"freeze-overridden": func(s *story) {
 			s.at(25)
-			s.freeze("incident-7")
+			s.freeze()
 			s.run(time.Hour, func() bool { return false })
 			s.trace("user", "overrides for xB")
 			s.record().Override = &v1alpha1.Override{Revision: "xB", By: "jane", Reason: "it mends the incident", At: metav1.NewMicroTime(s.now)}
@@ -83,14 +83,14 @@ func TestScheduleGoldens(t *testing.T) {
 				s.canaryStarts("B")
 				s.until("warm", s.inStage(v1alpha1.StageWarm))
 			})
-			s.freeze("incident-7")
+			s.freeze()
 			s.apply("A")
 			s.until("stepping", s.inStage(v1alpha1.StageStepping))
 			s.endsHealthy("rA")
 		},
 		"freeze-deleted": func(s *story) {
 			s.quietly("revision rA adopted", s.adopted)
-			s.freeze("incident-7")
+			s.freeze()
 			s.apply("B")
 			s.run(time.Hour, func() bool { return false })
 			s.trace("admin", "deletes Freeze incident-7")
@@ -105,10 +105,10 @@ func (s *story) allow(windows ...v1alpha1.Window) {
 	s.ro.Spec.Schedule = &v1alpha1.Schedule{Allow: windows}
 }
 
-func (s *story) freeze(name string) {
+func (s *story) freeze() {
 	from := metav1.NewTime(s.now)
-	s.trace("admin", "creates Freeze "+name)
-	s.freezes = []*v1alpha1.Freeze{{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.FreezeSpec{From: &from, Reason: "checkout is down"}}}
+	s.trace("admin", "creates Freeze incident-7")
+	s.freezes = []*v1alpha1.Freeze{{ObjectMeta: metav1.ObjectMeta{Name: "incident-7"}, Spec: v1alpha1.FreezeSpec{From: &from, Reason: "checkout is down"}}}
 }
 
 // waits lets hours pass until a window opens.

@@ -20,7 +20,7 @@ func (w *world) checkOpen(o *Observation, was, next *v1alpha1.Record) {
 	steps := Steps(&o.Rollout.Spec.Strategy)
 	switched := func(step int32) bool { return step >= 1 && int(step) <= len(steps) && steps[step-1].Switched }
 	var moment string
-	holds := func(h *v1alpha1.Holds) bool { return true }
+	holds := func(*v1alpha1.Holds) bool { return true }
 	switch {
 	case next.Stage != v1alpha1.StageStepping:
 		return
@@ -264,6 +264,15 @@ func TestWaits(t *testing.T) {
 		"promote": {
 			"a person", steppingAt20, soleStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), "promote",
 			"step 1/1: 20/100 on canary xB; holding until somebody promotes: kubectl -n shop annotate rollout web --overwrite crossfade.dev/promote=xB/1",
+		},
+		"approvals": {
+			"how many there are", steppingAt20, allOf(soleStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Requires: &v1alpha1.Requires{Approvals: 2}}}), func(o *Observation) {
+				record(o).Approvals = []v1alpha1.Word{{By: "jane"}}
+			}), "approvals 1/2",
+			"step 1/1: 20/100 on canary xB; holding until 2 people have promoted it (1 of 2 approvals: jane), each by a RolloutAction: kubectl crossfade -n shop promote web",
+		},
+		"paused": {
+			"whoever has paused", steppingAt20, func(o *Observation) { o.Rollout.Spec.Paused = true }, "resume", "spec.paused is set: the rollout goes on when it is not",
 		},
 		"nothing": {"empty", adoptedHealthy, nil, "", "revision rA serves everybody"},
 	} {

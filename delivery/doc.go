@@ -82,6 +82,9 @@
 //	I11  A pinned Service has a ready endpoint if any revision has one.
 //	I12  When nothing is on its way, Deployment and Service are as the user wrote
 //	     them, but for the label.
+//	I13  Outside the windows of spec.schedule, and while a Freeze lasts, no canary
+//	     starts, no step begins and no promotion, unless record.override names the
+//	     revision. What has begun is finished, and going back waits for nothing.
 //
 // # Guards
 //
@@ -116,6 +119,11 @@
 //	a step needs its acks to the end        TestStepping/raised,_unacked, TestSimulation (I3)
 //	lost pods take the confirmation back    TestStepping/pods_lost, /reduced_later (I3)
 //	an edited step is a step                TestStepping/raised, TestMeasuring/raised,_not_judged (I3)
+//	closed windows and Freezes hold         TestClosed/start, /step, /promotion, /step,_frozen (I13)
+//	an edit is no way round a window        TestClosed/raised_by_hand, /last_step_removed (I13)
+//	what has begun is finished              TestClosed/step_begun, /promotion_begun
+//	going back waits for no window          TestClosed/failed, /back_to_stable, /undo_while_warm
+//	an override is for one revision         TestClosed/step,_other_overridden, /start,_overridden
 //	paused stops what goes to the canary    TestStepping/rise,_paused, /grow,_paused, TestPromotion/swap,_paused
 //	a word for another step counts nothing  TestStepping/other_promoted, TestRetreating/stale_retry
 //	the last measurement counts             TestVerdicts/passed,_then_no_answer (I6)

@@ -113,7 +113,8 @@ func (p *pass) stands(next *v1alpha1.RolloutStatus) []v1alpha1.Notice {
 	if p.rec != nil {
 		began = latest(p.rec.Since.Time, p.rec.StepSince.Time)
 	}
-	if next.Phase == v1alpha1.PhasePaused && p.words.paused {
+	// A window opens by itself: nobody is waited for.
+	if next.Phase == v1alpha1.PhasePaused && p.words.paused && p.words.reason != v1alpha1.ReasonClosed {
 		list = append(list, p.notice(v1alpha1.HappeningWaiting, next.Message, "", began))
 	}
 	if c := stall(next); c != nil && next.Phase != v1alpha1.PhaseRolledBack {

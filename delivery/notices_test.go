@@ -80,6 +80,11 @@ func TestNotices(t *testing.T) {
 			record(o).StepSince = at(-30 * time.Second)
 			return o
 		}()), []string{"Waiting of xB to team", "Waiting of xB to team"}},
+		"waiting for a window": {"nobody is waited for", notified(func() *Observation {
+			o := steppingAt20()
+			o.Schedule = read(t, &v1alpha1.Schedule{Allow: []v1alpha1.Window{window("0 14 * * *", time.Hour)}})
+			return o
+		}()), nil},
 		"stalled": {"somebody's mistake", notified(func() *Observation {
 			o := steppingAt20()
 			o.Refused = &Refusal{Reason: "InvalidQuery", Message: "a query does not parse"}

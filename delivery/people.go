@@ -53,6 +53,12 @@ func said(w v1alpha1.Word) string {
 // keeps the spec as it is in a repository ends it.
 func (p *pass) paused() bool { return p.Rollout.Spec.Paused || p.rec.Paused != nil }
 
+// stayPaused waits for whoever has paused.
+func (p *pass) stayPaused(then string) {
+	p.pause(p.pausedUntil(then))
+	p.words.waits = "resume"
+}
+
 // pausedUntil says who has paused, and what follows when the pause ends.
 func (p *pass) pausedUntil(then string) string {
 	if p.Rollout.Spec.Paused {

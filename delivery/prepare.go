@@ -130,7 +130,7 @@ func (p *pass) begin() bool {
 		return false
 	}
 	if p.paused() {
-		p.pause(p.pausedUntil("the canary starts"))
+		p.stayPaused("the canary starts")
 		p.unaskHooks()
 		return true
 	}

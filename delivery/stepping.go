@@ -176,11 +176,11 @@ func (p *pass) rise() bool {
 	case p.canary.Available < pods:
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
 		if p.paused() && p.rec.Replicas < pods {
-			p.pause(p.pausedUntil("the rollout goes on"))
+			p.stayPaused("the rollout goes on")
 		}
 		return true
 	case p.paused() && want.adds(portionOf(p.rec), p.rec.Total):
-		p.pause(p.pausedUntil("the canary gets more"))
+		p.stayPaused("the canary gets more")
 		return true
 	case want.reaches() && p.Proxies.Connected == 0:
 		p.wait(v1alpha1.ReasonNoProxies, fmt.Sprintf("%s: no proxy that routes to Service %s is connected, so nobody could observe the canary; rolls back at %s",
@@ -313,7 +313,7 @@ func (p *pass) pausedNow() bool {
 	if !p.paused() {
 		return false
 	}
-	p.pause(p.pausedUntil("the rollout goes on"))
+	p.stayPaused("the rollout goes on")
 	return true
 }
 
@@ -357,6 +357,7 @@ func (p *pass) promoteAsked() bool {
 	if p.approvals() != nil {
 		p.pause(p.holding(fmt.Sprintf("until %d people have promoted it (%s), each by a RolloutAction: kubectl crossfade -n %s promote %s",
 			p.approvalsWanted(), p.approvedSoFar(), p.Rollout.Namespace, p.Rollout.Name)))
+		p.words.waits = fmt.Sprintf("approvals %d/%d", len(p.rec.Approvals), p.approvalsWanted())
 		return false
 	}
 	word := fmt.Sprintf("%s/%d", p.rec.Canary, p.rec.Step)
