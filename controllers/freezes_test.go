@@ -45,8 +45,11 @@ func TestFreezeStatus(t *testing.T) {
 		"is over":     {"for good", v1alpha1.FreezeSpec{To: &morning}, "all; Ready True Accepted; Active False Over", 0},
 		"without end": {"until it is deleted", v1alpha1.FreezeSpec{From: &morning}, "all; Ready True Accepted; Active True Frozen", 0},
 		"by cron":     {"again and again", v1alpha1.FreezeSpec{Cron: "0 11 * * *", Duration: &metav1.Duration{Duration: 3 * time.Hour}, NamespaceSelector: &metav1.LabelSelector{}}, "all; until 14:00; Ready True Accepted; Active True Frozen", 2 * time.Hour},
-		"unknown zone": {"what nobody understands holds", v1alpha1.FreezeSpec{Cron: "0 0 * * *", Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: "Mars/Olympus", NamespaceSelector: production()},
-			"all; Ready False InvalidSchedule; Active True Frozen", 0},
+		"unknown zone": {
+			"what nobody understands holds",
+			v1alpha1.FreezeSpec{Cron: "0 0 * * *", Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: "Mars/Olympus", NamespaceSelector: production()},
+			"all; Ready False InvalidSchedule; Active True Frozen", 0,
+		},
 		"unreadable selector": {"it could be meant for anybody", v1alpha1.FreezeSpec{To: &morning, NamespaceSelector: badly}, "all; Ready False InvalidSchedule; Active True Frozen", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

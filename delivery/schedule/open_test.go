@@ -63,98 +63,145 @@ func TestOpenings(t *testing.T) {
 		want        []string
 	}{
 		"office hours": {
-			"the end is not open any more", "UTC", []string{"0 9 * * MON-FRI 8h"}, nil, "2026-11-27 00:00", "2026-12-01 00:00",
+			"the end is not open any more", "UTC",
+			[]string{"0 9 * * MON-FRI 8h"},
+			nil, "2026-11-27 00:00", "2026-12-01 00:00",
 			[]string{"Fri 11-27 09:00 to Fri 11-27 17:00", "Mon 11-30 09:00 to Mon 11-30 17:00"},
 		},
 		"over midnight": {
-			"also into a day on which it does not begin", "UTC", []string{"0 22 * * FRI 8h"}, nil, "2026-11-27 00:00", "2026-11-29 00:00",
+			"also into a day on which it does not begin", "UTC",
+			[]string{"0 22 * * FRI 8h"},
+			nil, "2026-11-27 00:00", "2026-11-29 00:00",
 			[]string{"Fri 11-27 22:00 to Sat 11-28 06:00"},
 		},
 		"over new year": {
-			"", "UTC", []string{"0 23 31 12 * 2h"}, nil, "2026-12-31 00:00", "2027-01-02 00:00",
+			"", "UTC",
+			[]string{"0 23 31 12 * 2h"},
+			nil, "2026-12-31 00:00", "2027-01-02 00:00",
 			[]string{"Thu 12-31 23:00 to Fri 01-01 01:00"},
 		},
 		"overlap": {
-			"one opening out of two", "UTC", []string{"0 8 * * * 4h", "0 10 * * * 4h"}, nil, "2026-11-27 00:00", "2026-11-28 00:00",
+			"one opening out of two", "UTC",
+			[]string{"0 8 * * * 4h", "0 10 * * * 4h"},
+			nil, "2026-11-27 00:00", "2026-11-28 00:00",
 			[]string{"Fri 11-27 08:00 to Fri 11-27 14:00"},
 		},
 		"touching": {
-			"no minute is lost between them", "UTC", []string{"0 8 * * * 2h", "0 10 * * * 2h"}, nil, "2026-11-27 00:00", "2026-11-28 00:00",
+			"no minute is lost between them", "UTC",
+			[]string{"0 8 * * * 2h", "0 10 * * * 2h"},
+			nil, "2026-11-27 00:00", "2026-11-28 00:00",
 			[]string{"Fri 11-27 08:00 to Fri 11-27 12:00"},
 		},
 		"longer than its period": {
-			"it never closes", "UTC", []string{"0 */6 * * * 7h"}, nil, "2026-11-27 00:00", "2026-11-28 00:00",
+			"it never closes", "UTC",
+			[]string{"0 */6 * * * 7h"},
+			nil, "2026-11-27 00:00", "2026-11-28 00:00",
 			[]string{"Fri 11-27 00:00 to the end"},
 		},
 		"deny beats allow": {
-			"", "UTC", []string{"0 8 * * * 8h"}, []string{"0 12 * * * 1h"}, "2026-11-27 00:00", "2026-11-28 00:00",
+			"", "UTC",
+			[]string{"0 8 * * * 8h"},
+			[]string{"0 12 * * * 1h"},
+			"2026-11-27 00:00", "2026-11-28 00:00",
 			[]string{"Fri 11-27 08:00 to Fri 11-27 12:00", "Fri 11-27 13:00 to Fri 11-27 16:00"},
 		},
 		"deny only": {
-			"all else is allowed", "UTC", nil, []string{"0 12 * * * 1h"}, "2026-11-27 00:00", "2026-11-27 23:00",
+			"all else is allowed", "UTC", nil,
+			[]string{"0 12 * * * 1h"},
+			"2026-11-27 00:00", "2026-11-27 23:00",
 			[]string{"Fri 11-27 00:00 to Fri 11-27 12:00", "Fri 11-27 13:00 to the end"},
 		},
 		"half an hour": {
-			"India is five and a half hours ahead", "Asia/Kolkata", []string{"0 9 * * * 1h"}, nil, "2026-11-27 00:00", "2026-11-28 00:00",
+			"India is five and a half hours ahead", "Asia/Kolkata",
+			[]string{"0 9 * * * 1h"},
+			nil, "2026-11-27 00:00", "2026-11-28 00:00",
 			[]string{"Fri 11-27 03:30 to Fri 11-27 04:30"},
 		},
 		"another day": {
-			"Monday in Auckland is Sunday here", "Pacific/Auckland", []string{"0 9 * * MON 2h"}, nil, "2026-11-28 00:00", "2026-11-30 12:00",
+			"Monday in Auckland is Sunday here", "Pacific/Auckland",
+			[]string{"0 9 * * MON 2h"},
+			nil, "2026-11-28 00:00", "2026-11-30 12:00",
 			[]string{"Sun 11-29 20:00 to Sun 11-29 22:00"},
 		},
 		"leap day": {
-			"", "UTC", []string{"0 9 29 2 * 1h"}, nil, "2028-02-28 00:00", "2028-03-02 00:00",
+			"", "UTC",
+			[]string{"0 9 29 2 * 1h"},
+			nil, "2028-02-28 00:00", "2028-03-02 00:00",
 			[]string{"Tue 02-29 09:00 to Tue 02-29 10:00"},
 		},
 		"last day of the month": {
-			"there are 31 in four of seven months only", "UTC", []string{"0 9 31 * * 1h"}, nil, "2026-11-27 00:00", "2027-01-01 00:00",
+			"there are 31 in four of seven months only", "UTC",
+			[]string{"0 9 31 * * 1h"},
+			nil, "2026-11-27 00:00", "2027-01-01 00:00",
 			[]string{"Thu 12-31 09:00 to Thu 12-31 10:00"},
 		},
 		"day of month or of week": {
-			"cron's own rule: either of the two", "UTC", []string{"0 9 1 * FRI 1h"}, nil, "2026-11-27 00:00", "2026-12-02 00:00",
+			"cron's own rule: either of the two", "UTC",
+			[]string{"0 9 1 * FRI 1h"},
+			nil, "2026-11-27 00:00", "2026-12-02 00:00",
 			[]string{"Fri 11-27 09:00 to Fri 11-27 10:00", "Tue 12-01 09:00 to Tue 12-01 10:00"},
 		},
 		"spring, office hours": {
-			"09:00 is an hour earlier here from the 29th on", "Europe/Berlin", []string{"0 9 * * * 1h"}, nil, "2026-03-28 00:00", "2026-03-30 00:00",
+			"09:00 is an hour earlier here from the 29th on", "Europe/Berlin",
+			[]string{"0 9 * * * 1h"},
+			nil, "2026-03-28 00:00", "2026-03-30 00:00",
 			[]string{"Sat 03-28 08:00 to Sat 03-28 09:00", "Sun 03-29 07:00 to Sun 03-29 08:00"},
 		},
 		"spring, through the night": {
-			"22:00 to 06:00 are seven hours", "Europe/Berlin", []string{"0 22 * * SAT 8h"}, nil, "2026-03-28 00:00", "2026-03-30 00:00",
+			"22:00 to 06:00 are seven hours", "Europe/Berlin",
+			[]string{"0 22 * * SAT 8h"},
+			nil, "2026-03-28 00:00", "2026-03-30 00:00",
 			[]string{"Sat 03-28 21:00 to Sun 03-29 04:00"},
 		},
 		"spring, begins in the hour that is skipped": {
-			"02:30 to 03:30: what the clock shows of it begins at 03:00", "Europe/Berlin", []string{"30 2 * * * 1h"}, nil, "2026-03-28 12:00", "2026-03-29 12:00",
+			"02:30 to 03:30: what the clock shows of it begins at 03:00", "Europe/Berlin",
+			[]string{"30 2 * * * 1h"},
+			nil, "2026-03-28 12:00", "2026-03-29 12:00",
 			[]string{"Sun 03-29 01:00 to Sun 03-29 01:30"},
 		},
 		"spring, skipped whole": {
 			"no clock shows 02:30 to 02:45", "Europe/Berlin", []string{"30 2 * * * 15m"}, nil, "2026-03-28 12:00", "2026-03-29 12:00", nil,
 		},
 		"spring, ends in the hour that is skipped": {
-			"it ends when the clock is past 02:30", "Europe/Berlin", []string{"30 1 * * * 1h"}, nil, "2026-03-28 12:00", "2026-03-29 12:00",
+			"it ends when the clock is past 02:30", "Europe/Berlin",
+			[]string{"30 1 * * * 1h"},
+			nil, "2026-03-28 12:00", "2026-03-29 12:00",
 			[]string{"Sun 03-29 00:30 to Sun 03-29 01:00"},
 		},
 		"autumn, through the night": {
-			"22:00 to 06:00 are nine hours", "Europe/Berlin", []string{"0 22 * * SAT 8h"}, nil, "2026-10-24 00:00", "2026-10-26 00:00",
+			"22:00 to 06:00 are nine hours", "Europe/Berlin",
+			[]string{"0 22 * * SAT 8h"},
+			nil, "2026-10-24 00:00", "2026-10-26 00:00",
 			[]string{"Sat 10-24 20:00 to Sun 10-25 05:00"},
 		},
 		"autumn, shown twice": {
-			"02:15 to 02:30 come twice", "Europe/Berlin", []string{"15 2 * * * 15m"}, nil, "2026-10-24 12:00", "2026-10-25 12:00",
+			"02:15 to 02:30 come twice", "Europe/Berlin",
+			[]string{"15 2 * * * 15m"},
+			nil, "2026-10-24 12:00", "2026-10-25 12:00",
 			[]string{"Sun 10-25 00:15 to Sun 10-25 00:30", "Sun 10-25 01:15 to Sun 10-25 01:30"},
 		},
 		"autumn, the whole hour": {
-			"both 02:00 to 03:00, in one", "Europe/Berlin", []string{"0 2 * * * 1h"}, nil, "2026-10-24 12:00", "2026-10-25 12:00",
+			"both 02:00 to 03:00, in one", "Europe/Berlin",
+			[]string{"0 2 * * * 1h"},
+			nil, "2026-10-24 12:00", "2026-10-25 12:00",
 			[]string{"Sun 10-25 00:00 to Sun 10-25 02:00"},
 		},
 		"autumn, ends in the hour that comes twice": {
-			"01:00 to 02:30: the clock shows 02:00 to 02:30 once more", "Europe/Berlin", []string{"0 1 * * * 90m"}, nil, "2026-10-24 12:00", "2026-10-25 12:00",
+			"01:00 to 02:30: the clock shows 02:00 to 02:30 once more", "Europe/Berlin",
+			[]string{"0 1 * * * 90m"},
+			nil, "2026-10-24 12:00", "2026-10-25 12:00",
 			[]string{"Sat 10-24 23:00 to Sun 10-25 00:30", "Sun 10-25 01:00 to Sun 10-25 01:30"},
 		},
 		"half an hour of daylight saving": {
-			"Lord Howe puts its clock back by 30 minutes", "Australia/Lord_Howe", []string{"0 1 * * * 2h"}, nil, "2026-04-04 00:00", "2026-04-05 00:00",
+			"Lord Howe puts its clock back by 30 minutes", "Australia/Lord_Howe",
+			[]string{"0 1 * * * 2h"},
+			nil, "2026-04-04 00:00", "2026-04-05 00:00",
 			[]string{"Sat 04-04 14:00 to Sat 04-04 16:30"},
 		},
 		"midnight that does not exist": {
-			"in Santiago the clock goes from 24:00 to 01:00", "America/Santiago", []string{"0 0 * * * 2h"}, nil, "2026-09-05 12:00", "2026-09-06 12:00",
+			"in Santiago the clock goes from 24:00 to 01:00", "America/Santiago",
+			[]string{"0 0 * * * 2h"},
+			nil, "2026-09-05 12:00", "2026-09-06 12:00",
 			[]string{"Sun 09-06 04:00 to Sun 09-06 05:00"},
 		},
 	} {
@@ -203,14 +250,19 @@ func TestAnswers(t *testing.T) {
 			},
 		},
 		"two windows": {
-			"the earlier one counts", "UTC", []string{"0 9 * * 1 1h", "30 22 * * 0,6 10h"}, nil, nil, "2026-11-27 12:00",
+			"the earlier one counts", "UTC",
+			[]string{"0 9 * * 1 1h", "30 22 * * 0,6 10h"},
+			nil, nil, "2026-11-27 12:00",
 			Answer{
 				Until: utc("2026-11-28 22:30"), Next: utc("2026-11-28 22:30"), Short: "window until 2026-11-28 22:30Z",
 				Message: "waits for the window Mon 09:00-10:00 UTC or Sun,Sat 22:30-08:30 UTC; opens 2026-11-28 22:30 UTC",
 			},
 		},
 		"denied": {
-			"what holds ends before everything allows: look again then", "UTC", []string{"0 9 * * * 2h"}, []string{"0 10 * * * 3h"}, nil, "2026-11-27 10:30",
+			"what holds ends before everything allows: look again then", "UTC",
+			[]string{"0 9 * * * 2h"},
+			[]string{"0 10 * * * 3h"},
+			nil, "2026-11-27 10:30",
 			Answer{
 				Until: utc("2026-11-28 09:00"), Next: utc("2026-11-27 13:00"), Short: "denied window until 2026-11-28 09:00Z",
 				Message: "waits for the end of the denied window daily 10:00-13:00 UTC; opens 2026-11-28 09:00 UTC",
@@ -218,7 +270,8 @@ func TestAnswers(t *testing.T) {
 		},
 		"frozen": {
 			"a Freeze goes first; it ends on a Saturday", "UTC", office, nil,
-			[]Freeze{freezeOf("year-end", v1alpha1.FreezeSpec{From: timeAt("2026-12-20 00:00"), To: timeAt("2027-01-02 00:00")})}, "2026-12-21 10:00",
+			[]Freeze{freezeOf("year-end", v1alpha1.FreezeSpec{From: timeAt("2026-12-20 00:00"), To: timeAt("2027-01-02 00:00")})},
+			"2026-12-21 10:00",
 			Answer{
 				Until: utc("2027-01-04 09:00"), Next: utc("2027-01-02 00:00"), Short: "freeze year-end until 2027-01-04 09:00Z",
 				Message: "waits for the end of Freeze year-end (end of year); opens 2027-01-04 09:00 UTC",
@@ -226,18 +279,23 @@ func TestAnswers(t *testing.T) {
 		},
 		"frozen without a schedule": {
 			"", "", nil, nil,
-			[]Freeze{freezeOf("night", v1alpha1.FreezeSpec{Cron: "0 22 * * *", Duration: &metav1.Duration{Duration: 8 * time.Hour}, TimeZone: "Europe/Berlin"})}, "2026-12-21 22:00",
+			[]Freeze{freezeOf("night", v1alpha1.FreezeSpec{Cron: "0 22 * * *", Duration: &metav1.Duration{Duration: 8 * time.Hour}, TimeZone: "Europe/Berlin"})},
+			"2026-12-21 22:00",
 			Answer{
 				Until: utc("2026-12-22 05:00"), Next: utc("2026-12-22 05:00"), Short: "freeze night until 2026-12-22 05:00Z",
 				Message: "waits for the end of Freeze night (end of year); opens 2026-12-22 05:00 UTC",
 			},
 		},
 		"frozen without end": {
-			"nothing but somebody ends it", "", nil, nil, []Freeze{freezeOf("incident", v1alpha1.FreezeSpec{From: timeAt("2026-12-20 00:00")})}, "2026-12-21 10:00",
+			"nothing but somebody ends it", "", nil, nil,
+			[]Freeze{freezeOf("incident", v1alpha1.FreezeSpec{From: timeAt("2026-12-20 00:00")})},
+			"2026-12-21 10:00",
 			Answer{Short: "freeze incident", Message: "waits for the end of Freeze incident (end of year); Freeze incident ends when it is deleted or gets an end"},
 		},
 		"frozen from now to": {
-			"without from it begins at once", "", nil, nil, []Freeze{freezeOf("incident", v1alpha1.FreezeSpec{To: timeAt("2026-12-22 00:00")})}, "2026-12-21 10:00",
+			"without from it begins at once", "", nil, nil,
+			[]Freeze{freezeOf("incident", v1alpha1.FreezeSpec{To: timeAt("2026-12-22 00:00")})},
+			"2026-12-21 10:00",
 			Answer{
 				Until: utc("2026-12-22 00:00"), Next: utc("2026-12-22 00:00"), Short: "freeze incident until 2026-12-22 00:00Z",
 				Message: "waits for the end of Freeze incident (end of year); opens 2026-12-22 00:00 UTC",
@@ -250,7 +308,8 @@ func TestAnswers(t *testing.T) {
 			[]Freeze{
 				freezeOf("a", v1alpha1.FreezeSpec{To: timeAt("2026-12-22 00:00")}),
 				freezeOf("b", v1alpha1.FreezeSpec{From: timeAt("2026-12-21 00:00"), To: timeAt("2026-12-24 00:00")}),
-			}, "2026-12-21 10:00",
+			},
+			"2026-12-21 10:00",
 			Answer{
 				Until: utc("2026-12-24 00:00"), Next: utc("2026-12-22 00:00"), Short: "freeze a until 2026-12-24 00:00Z",
 				Message: "waits for the end of Freeze a (end of year); opens 2026-12-24 00:00 UTC",
@@ -258,7 +317,8 @@ func TestAnswers(t *testing.T) {
 		},
 		"a Freeze nobody understands": {
 			"it holds, and says so", "", nil, nil,
-			[]Freeze{freezeOf("odd", v1alpha1.FreezeSpec{Cron: "0 0 * * *", Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: "Mars/Olympus"})}, "2026-12-21 10:00",
+			[]Freeze{freezeOf("odd", v1alpha1.FreezeSpec{Cron: "0 0 * * *", Duration: &metav1.Duration{Duration: time.Hour}, TimeZone: "Mars/Olympus"})},
+			"2026-12-21 10:00",
 			Answer{
 				Short:   "freeze odd",
 				Message: `waits for somebody to mend Freeze odd, which holds because it cannot be understood: timeZone "Mars/Olympus" is unknown: use an IANA name such as Europe/Berlin; Freeze odd ends when it is mended or deleted`,
@@ -266,42 +326,53 @@ func TestAnswers(t *testing.T) {
 		},
 		"a window, then a Freeze without end": {
 			"what holds in the end is named", "UTC", office, nil,
-			[]Freeze{freezeOf("later", v1alpha1.FreezeSpec{From: timeAt("2026-11-28 00:00")})}, "2026-11-27 20:00",
+			[]Freeze{freezeOf("later", v1alpha1.FreezeSpec{From: timeAt("2026-11-28 00:00")})},
+			"2026-11-27 20:00",
 			Answer{
 				Next: utc("2026-11-30 09:00"), Short: "window",
 				Message: "waits for the window Mon-Fri 09:00-17:00 UTC; Freeze later ends when it is deleted or gets an end",
 			},
 		},
 		"leap day": {
-			"two years away", "UTC", []string{"0 9 29 2 * 1h"}, nil, nil, "2026-11-27 00:00",
+			"two years away", "UTC",
+			[]string{"0 9 29 2 * 1h"},
+			nil, nil, "2026-11-27 00:00",
 			Answer{
 				Until: utc("2028-02-29 09:00"), Next: utc("2028-02-29 09:00"), Short: "window until 2028-02-29 09:00Z",
 				Message: `waits for the window "0 9 29 2 *" for 1h UTC; opens 2028-02-29 09:00 UTC`,
 			},
 		},
 		"leap day across 2100": {
-			"which has none: eight years away, and sixteen changes of the clock", "Europe/Berlin", []string{"0 9 29 2 * 1h"}, nil, nil, "2096-03-01 00:00",
+			"which has none: eight years away, and sixteen changes of the clock", "Europe/Berlin",
+			[]string{"0 9 29 2 * 1h"},
+			nil, nil, "2096-03-01 00:00",
 			Answer{
 				Until: utc("2104-02-29 08:00"), Next: utc("2104-02-29 08:00"), Short: "window until 2104-02-29 08:00Z",
 				Message: `waits for the window "0 9 29 2 *" for 1h Europe/Berlin; opens 2104-02-29 08:00 UTC`,
 			},
 		},
 		"last day of a leap year": {
-			"on which Go names no change of the clock that is still to come", "Europe/Berlin", []string{"0 12 * * * 1h"}, nil, nil, "2028-12-31 12:00",
+			"on which Go names no change of the clock that is still to come", "Europe/Berlin",
+			[]string{"0 12 * * * 1h"},
+			nil, nil, "2028-12-31 12:00",
 			Answer{
 				Until: utc("2029-01-01 11:00"), Next: utc("2029-01-01 11:00"), Short: "window until 2029-01-01 11:00Z",
 				Message: "waits for the window daily 12:00-13:00 Europe/Berlin; opens 2029-01-01 11:00 UTC",
 			},
 		},
 		"denied for ever": {
-			"a window that follows upon itself: somebody has to change that", "UTC", nil, []string{"0 0 * * * 24h"}, nil, "2026-11-27 10:00",
+			"a window that follows upon itself: somebody has to change that", "UTC", nil,
+			[]string{"0 0 * * * 24h"},
+			nil, "2026-11-27 10:00",
 			Answer{
 				Next: utc("2040-08-05 00:00"), Short: "denied window",
 				Message: "waits for the end of the denied window daily 00:00-24:00 UTC; no opening is in sight: change allow or deny",
 			},
 		},
 		"the skipped hour": {
-			"until the clock shows 03:00", "Europe/Berlin", []string{"30 2 * * * 1h"}, nil, nil, "2026-03-28 20:00",
+			"until the clock shows 03:00", "Europe/Berlin",
+			[]string{"30 2 * * * 1h"},
+			nil, nil, "2026-03-28 20:00",
 			Answer{
 				Until: utc("2026-03-29 01:00"), Next: utc("2026-03-29 01:00"), Short: "window until 2026-03-29 01:00Z",
 				Message: "waits for the window daily 02:30-03:30 Europe/Berlin; opens 2026-03-29 01:00 UTC",
