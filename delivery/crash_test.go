@@ -3,6 +3,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func TestCrashes(t *testing.T) {
 			c.goOn(func() bool { return false })
 		},
 	}
+	maps.Copy(stories, wayStories())
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) {
 			want, writes := crashAt(t, story, 0)

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -237,8 +238,11 @@ func (p *pass) conditions(phase v1alpha1.Phase, reason, message string) []metav1
 		list = append(list, p.condition(v1alpha1.ConditionConfigChanged, true, v1alpha1.ReasonChangedInPlace, configSentence(changed)))
 	}
 	if ports := p.Proxies.ByConnection; len(ports) > 0 {
-		list = append(list, p.condition(v1alpha1.ConditionPerConnection, true, v1alpha1.ReasonTCPPorts, fmt.Sprintf(
-			"port %s is TCP: inside the mesh new connections are divided, not requests, and open ones stay where they are; declare HTTP by the port's appProtocol if it is", join(ports))))
+		message := fmt.Sprintf("port %s is TCP: inside the mesh new connections are divided, not requests, and open ones stay where they are; declare HTTP by the port's appProtocol if it is", join(ports))
+		if slices.ContainsFunc(p.steps(), func(s Step) bool { return s.Traffic != nil }) {
+			message += "; matches, copies and sticky do nothing there"
+		}
+		list = append(list, p.condition(v1alpha1.ConditionPerConnection, true, v1alpha1.ReasonTCPPorts, message))
 	}
 	return list
 }

@@ -321,5 +321,10 @@ func TestPerConnection(t *testing.T) {
 		if c != nil && (c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonTCPPorts || !strings.Contains(c.Message, "port 5432 (postgres) is TCP")) {
 			t.Errorf("%s: condition %+v", name, c)
 		}
+		o.Rollout.Spec.Strategy = v1alpha1.Strategy{ABTest: abTest(v1alpha1.ABTestHold)}
+		if said := meta.FindStatusCondition(Decide(*o).Status.Conditions, v1alpha1.ConditionPerConnection); c != nil &&
+			(strings.Contains(c.Message, "sticky") || !strings.Contains(said.Message, "matches, copies and sticky do nothing there")) {
+			t.Errorf("%s: what matches nothing: %q, with a test: %q", name, c.Message, said.Message)
+		}
 	}
 }

@@ -59,11 +59,12 @@ func (p *pass) fewerSteps() bool {
 
 // lower writes what an edited spec took from the canary, at once: towards stable
 // nothing has to be waited for. The traffic of the step before goes only with the
-// weight of its successor, or its users would be sent to and fro.
+// weight of its successor, or its users would be sent to and fro; and a match that
+// nobody understands takes nothing from anybody.
 func (p *pass) lower() bool {
 	have := portionOf(p.rec)
 	next := lesser(have, p.wanted(), p.rec.Total)
-	if !p.weighed() {
+	if !p.weighed() || (p.Refused != nil && p.Refused.Reason == v1alpha1.ReasonInvalidMatch) {
 		next = portion{min(have.weight, p.weightWanted()), have.traffic}
 	}
 	if next.equals(have) {

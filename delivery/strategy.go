@@ -116,6 +116,9 @@ func trafficOf(t v1alpha1.Traffic) *v1alpha1.Traffic {
 	if len(t.Match) == 0 && len(t.Audience) == 0 && t.Sticky == nil && t.Mirror == nil {
 		return nil
 	}
+	if len(t.Match) == 0 {
+		t.Match = nil // an empty list is not written, and must not come back as another one
+	}
 	return t.DeepCopy()
 }
 

@@ -186,3 +186,30 @@ var ways = map[string]func(*story){
 		s.endsHealthy("xB")
 	},
 }
+
+// wayStories are told with a crash before each write, too (I7).
+func wayStories() map[string]func(*crashing) {
+	return map[string]func(*crashing){
+		"blue-green": func(c *crashing) {
+			b := blueGreen()
+			b.Hold.Duration, b.Verify.Duration = *lasting(time.Minute), *lasting(time.Minute)
+			c.ro.Spec.Strategy = v1alpha1.Strategy{BlueGreen: b}
+			c.apply("B")
+			c.until(v1alpha1.PhaseHealthy, "xB")
+		},
+		"matches, third revision": func(c *crashing) {
+			c.ro.Spec.Strategy = v1alpha1.Strategy{Canary: mixed()}
+			c.apply("B")
+			c.goOn(func() bool { r := c.record(); return r != nil && r.Traffic != nil && len(r.Traffic.Match) > 0 })
+			c.apply("A")
+			c.until(v1alpha1.PhaseHealthy, "rA")
+		},
+		"test that returns": func(c *crashing) {
+			t := abTest(v1alpha1.ABTestReturn)
+			t.Duration = *lasting(time.Minute)
+			c.ro.Spec.Strategy = v1alpha1.Strategy{ABTest: t}
+			c.apply("B")
+			c.until(v1alpha1.PhaseRolledBack, "rA")
+		},
+	}
+}
