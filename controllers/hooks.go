@@ -34,6 +34,7 @@ type poster interface {
 // rollback of somebody else.
 type asker struct {
 	poster poster
+	jobs   *jobs
 	// live reads a Service and its addresses at the time of a question.
 	live client.Reader
 	now  func() time.Time
@@ -62,9 +63,9 @@ type hookCalls struct {
 	answers []delivery.HookAnswer
 }
 
-func newAsker(p poster, live client.Reader, now func() time.Time, done func(types.NamespacedName)) *asker {
+func newAsker(p poster, j *jobs, live client.Reader, now func() time.Time, done func(types.NamespacedName)) *asker {
 	return &asker{
-		poster: p, live: live, now: now, done: done, all: make(chan struct{}, askedAtOnce),
+		poster: p, jobs: j, live: live, now: now, done: done, all: make(chan struct{}, askedAtOnce),
 		namespaces: map[string]*lane{}, rollouts: map[types.NamespacedName]*hookCalls{},
 	}
 }
@@ -114,11 +115,15 @@ func (a *asker) drop(key types.NamespacedName) {
 func (a *asker) ask(ctx context.Context, ro *v1alpha1.Rollout, due []delivery.Question) {
 	for _, q := range due {
 		hook := hookNamed(ro, q.Hook)
-		if hook == nil || hook.HTTP == nil {
+		if hook == nil {
 			continue
 		}
-		if of := a.claim(ctx, ro, q); of != nil {
+		switch of := a.claim(ctx, ro, q); {
+		case of == nil:
+		case hook.HTTP != nil:
 			go a.question(of, ro, hook.HTTP, q)
+		default:
+			go a.runHook(of, ro, hook, q)
 		}
 	}
 }
@@ -161,12 +166,24 @@ func (a *asker) question(of *hookCalls, ro *v1alpha1.Rollout, hook *v1alpha1.HTT
 	answer := a.post(of.context, ro, hook, q)
 	leave()
 	answer.Question, answer.Came = q, a.now()
+	a.keep(of, ro, answer)
+}
+
+// keep holds an answer until a decision has seen it.
+func (a *asker) keep(of *hookCalls, ro *v1alpha1.Rollout, answer delivery.HookAnswer) {
 	a.mu.Lock()
 	of.answers = append(of.answers, answer)
 	a.mu.Unlock()
 	if of.context.Err() == nil {
 		a.done(keyOf(ro))
 	}
+}
+
+// release lets a question be asked again that has no answer yet.
+func (a *asker) release(of *hookCalls, q delivery.Question) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(of.asked, q)
 }
 
 // enter waits for a place, first in the namespace's lane and then among all.

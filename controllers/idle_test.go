@@ -103,7 +103,7 @@ func startIdle(t testing.TB, n int) *idleLoop {
 		t.Fatal(err)
 	}
 	wake := func(types.NamespacedName) {}
-	beside := besides{samples: newSampler(nil, time.Now, wake), notices: newNotifier(nil, time.Now, wake), hooks: newAsker(nil, mgr.GetAPIReader(), time.Now, wake)}
+	beside := besides{jobs: &jobs{cache: mgr.GetClient(), api: mgr.GetClient()}, samples: newSampler(nil, nil, time.Now, wake), notices: newNotifier(nil, time.Now, wake), hooks: newAsker(nil, nil, mgr.GetAPIReader(), time.Now, wake)}
 	w := newWorld(gateway, NewViews(gateway))
 	w.published(nil, proxy.Output{}) // The mesh loop's first pass, over a cluster without proxies.
 	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), beside, meters)

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -42,6 +43,7 @@ func (m mapper) watches() []watch {
 		{&v1alpha1.AnalysisTemplate{}, m.template},
 		{&v1alpha1.ClusterAnalysisTemplate{}, m.clusterTemplate},
 		{&v1alpha1.Freeze{}, m.freeze},
+		{&batchv1.Job{}, m.job},
 		{&corev1.Namespace{}, m.namespace},
 	}
 }

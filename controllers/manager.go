@@ -3,10 +3,12 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -93,6 +96,7 @@ func CacheOptions() (cache.Options, error) {
 			workloadObject(deploymentKind):           {Transform: stripWorkload},
 			workloadObject(replicaSetKind):           {Transform: stripWorkload},
 			&appsv1.ControllerRevision{}:             {Label: labels.NewSelector().Add(*ours)},
+			&batchv1.Job{}:                           {Label: labels.NewSelector().Add(*ours), Transform: stripJob},
 			&corev1.Pod{}:                            {Transform: stripPod},
 			&corev1.ConfigMap{}:                      {Field: fields.OneTermEqualSelector("metadata.name", inject.Trust)},
 			&discoveryv1.EndpointSlice{}:             {Transform: stripSlice},
@@ -128,11 +132,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		}
 	}
 	w := newWorld(o.Proxy.Gateway, o.Views)
-	hooks, err := newHooks(mgr, o, waker)
+	runs, err := newJobs(mgr)
 	if err != nil {
 		return err
 	}
-	beside := besides{samples: newSampler(queries, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker), hooks: hooks}
+	hooks, err := newHooks(mgr, runs, o, waker)
+	if err != nil {
+		return err
+	}
+	beside := besides{jobs: runs, samples: newSampler(queries, runs, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker), hooks: hooks}
 	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, meters)
 	if rollouts.observer.config, err = newConfigWatch(mgr.GetConfig(), usersOfConfig(mgr.GetClient(), waker)); err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
@@ -194,14 +202,26 @@ func prepareCaches(ctx context.Context, mgr ctrl.Manager) error {
 	return addIndexes(ctx, mgr.GetFieldIndexer())
 }
 
+// newJobs makes what runs Jobs for hooks and checks.
+func newJobs(mgr ctrl.Manager) (*jobs, error) {
+	typed, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, fmt.Errorf("make a client for logs: %w", err)
+	}
+	logs := func(ctx context.Context, namespace, pod, container string, lines int64) (io.ReadCloser, error) {
+		return typed.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, TailLines: &lines}).Stream(ctx)
+	}
+	return &jobs{cache: mgr.GetClient(), api: mgr.GetClient(), logs: logs}, nil
+}
+
 // newHooks makes what asks hooks, behind the guard of all that leaves.
-func newHooks(mgr ctrl.Manager, o Options, wake func(types.NamespacedName)) (*asker, error) {
+func newHooks(mgr ctrl.Manager, runs *jobs, o Options, wake func(types.NamespacedName)) (*asker, error) {
 	o.Outbound.Forbidden = apiServer(mgr.GetClient())
 	guard, err := outbound.New(o.Outbound)
 	if err != nil {
 		return nil, err
 	}
-	return newAsker(guard, mgr.GetAPIReader(), o.Now, wake), nil
+	return newAsker(guard, runs, mgr.GetAPIReader(), o.Now, wake), nil
 }
 
 func newSource(o Options, m *meters) (querySource, error) {

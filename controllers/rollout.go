@@ -42,6 +42,7 @@ type besides struct {
 	samples *sampler
 	notices *notifier
 	hooks   *asker
+	jobs    *jobs
 }
 
 // Reconcile makes one pass over one Rollout.
@@ -95,6 +96,9 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 	}
 	l.samples.ask(l.process, ro, seen.questions, plan.Measure)
 	l.hooks.ask(l.process, ro, plan.Hooks)
+	if err := l.jobs.tidy(ctx, ro, wantedJobs(ro, &plan.Status)); err != nil {
+		return fmt.Errorf("tidy up Jobs: %w", err)
+	}
 	return nil
 }
 

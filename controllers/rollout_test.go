@@ -39,7 +39,7 @@ func TestCarryOutTellsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	recorder := events.NewFakeRecorder(9)
-	beside := besides{samples: newSampler(nil, nil, nil), notices: newNotifier(nil, nil, nil), hooks: newAsker(nil, nil, nil, nil)}
+	beside := besides{jobs: &jobs{cache: c, api: c}, samples: newSampler(nil, nil, nil, nil), notices: newNotifier(nil, nil, nil), hooks: newAsker(nil, nil, nil, nil, nil)}
 	l := &rolloutLoop{client: c, actor: &actor{client: c}, besides: beside, events: recorder}
 	seen := &observed{Observation: delivery.Observation{
 		Rollout: ro, Service: &delivery.Service{Name: "payments", ResourceVersion: service.ResourceVersion},

@@ -23,6 +23,7 @@ type querySource interface {
 // Prometheus must not hold up a rollback of somebody else.
 type sampler struct {
 	source querySource
+	jobs   *jobs
 	now    func() time.Time
 	// done wakes the Rollout whose answer has come.
 	done func(types.NamespacedName)
@@ -45,8 +46,8 @@ type asked struct {
 	revision string
 }
 
-func newSampler(source querySource, now func() time.Time, done func(types.NamespacedName)) *sampler {
-	return &sampler{source: source, now: now, done: done, rollouts: map[types.UID]*measurements{}}
+func newSampler(source querySource, j *jobs, now func() time.Time, done func(types.NamespacedName)) *sampler {
+	return &sampler{source: source, jobs: j, now: now, done: done, rollouts: map[types.UID]*measurements{}}
 }
 
 // answered are the answers that no decision has seen.
@@ -103,6 +104,10 @@ func (s *sampler) claim(uid types.UID, d delivery.Measurement) bool {
 }
 
 func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed questions, d delivery.Measurement) {
+	if c := parsed.check(d.Check); c != nil && c.Job != nil {
+		s.measureByJob(ctx, ro, c, d)
+		return
+	}
 	sample := delivery.Sample{Check: d.Check, Step: d.Step, Revision: d.Revision, At: s.now(), Outcome: delivery.NoAnswer}
 	queries, err := render(ro, parsed, d)
 	switch {
@@ -113,6 +118,30 @@ func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed ques
 	default:
 		s.fetch(ctx, queries, &sample)
 	}
+	s.keep(ro, sample)
+}
+
+// measureByJob has no answer while the Job runs: its end wakes the Rollout.
+func (s *sampler) measureByJob(ctx context.Context, ro *v1alpha1.Rollout, c *v1alpha1.Check, d delivery.Measurement) {
+	if sample := s.runCheck(ctx, ro, c, d); sample != nil {
+		s.keep(ro, *sample)
+		return
+	}
+	s.mu.Lock()
+	if m := s.rollouts[ro.UID]; m != nil {
+		delete(m.asked, asked{d.Check, d.Step, d.Revision})
+		if len(m.asked) == 0 && len(m.answers) == 0 {
+			delete(s.rollouts, ro.UID)
+		}
+	}
+	s.mu.Unlock()
+	// It may have ended while another pass left it to this one.
+	if s.runCheck(ctx, ro, c, d) != nil {
+		s.done(keyOf(ro))
+	}
+}
+
+func (s *sampler) keep(ro *v1alpha1.Rollout, sample delivery.Sample) {
 	s.mu.Lock()
 	if m := s.rollouts[ro.UID]; m != nil {
 		m.answers = append(m.answers, sample)

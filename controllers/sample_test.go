@@ -42,7 +42,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 	source := &fakeSource{let: make(chan struct{}, 9), queries: make(chan string, 9), answer: metrics.Sample{Outcome: metrics.Number, Value: 0.5}}
 	woken := make(chan types.NamespacedName, 9)
 	at := time.Unix(1000, 0)
-	s := newSampler(source, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
+	s := newSampler(source, nil, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
 	ro := measured(`x{revision="{{.Canary}}",stable="{{.Stable}}"}[{{.Interval}}]`)
 	due := []delivery.Measurement{{Check: "errors", Step: 2, Revision: "c1"}}
 	parsed, _ := parseChecks(ro.Spec.Analysis.Checks, nil)
@@ -80,7 +80,7 @@ func TestSamplerAsksOnceAndKeepsAnswersUntilSeen(t *testing.T) {
 
 func TestSamplerWithoutSourceNeverJudges(t *testing.T) {
 	woken := make(chan types.NamespacedName, 1)
-	s := newSampler(nil, func() time.Time { return time.Unix(1000, 0) }, func(key types.NamespacedName) { woken <- key })
+	s := newSampler(nil, nil, func() time.Time { return time.Unix(1000, 0) }, func(key types.NamespacedName) { woken <- key })
 	ro := measured("x")
 	parsed, _ := parseChecks(ro.Spec.Analysis.Checks, nil)
 	s.ask(t.Context(), ro, parsed, []delivery.Measurement{{Check: "errors", Step: 1, Revision: "c1"}})

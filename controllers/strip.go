@@ -2,6 +2,7 @@ package controllers
 
 import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -86,6 +87,16 @@ func stripSlice(obj any) (any, error) {
 		*e = discoveryv1.Endpoint{Addresses: e.Addresses, TargetRef: e.TargetRef, Conditions: e.Conditions}
 	}
 	return slice, nil
+}
+
+// stripJob reduces a Job to whose it is and how it ended.
+func stripJob(obj any) (any, error) {
+	job, ok := obj.(*batchv1.Job)
+	if !ok {
+		return obj, nil
+	}
+	job.ManagedFields, job.Annotations, job.Spec = nil, nil, batchv1.JobSpec{}
+	return job, nil
 }
 
 // stripAutoscaler reduces an HPA to what it scales.

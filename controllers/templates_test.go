@@ -155,7 +155,7 @@ func TestSamplerMeasuresBoth(t *testing.T) {
 		},
 		"": {Outcome: delivery.Number, Value: 1, Requests: &delivery.Answer{Outcome: delivery.Number, Value: 100}},
 	} {
-		s := newSampler(source, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
+		s := newSampler(source, nil, func() time.Time { return at }, func(key types.NamespacedName) { woken <- key })
 		s.ask(t.Context(), ro, parsed, []delivery.Measurement{{Check: "errors", Step: 2, Revision: "c1", Stable: stable}})
 		<-woken
 		want.Check, want.Step, want.Revision, want.At = "errors", 2, "c1", at

@@ -156,6 +156,15 @@ func (m mapper) slice(ctx context.Context, o client.Object) []reconcile.Request 
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelRollout]}}}
 }
 
+// job maps a Job that was made for a hook or a check to its Rollout.
+func (m mapper) job(_ context.Context, o client.Object) []reconcile.Request {
+	owner := metav1.GetControllerOf(o)
+	if owner == nil || owner.Kind != "Rollout" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: owner.Name}}}
+}
+
 // autoscaler maps an HPA to the Rollouts of what it scales.
 func (m mapper) autoscaler(ctx context.Context, o client.Object) []reconcile.Request {
 	hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler)

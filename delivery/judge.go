@@ -103,6 +103,13 @@ func (p *pass) take(a *Sample) {
 
 // judge says what one measurement is, Passing, Failing or NoVerdict, and why.
 func judge(s *v1alpha1.CheckStatus, c *v1alpha1.Check, a *Sample) (v1alpha1.Verdict, string) {
+	switch a.Outcome {
+	case Completed:
+		return v1alpha1.VerdictPassing, ""
+	case Failed:
+		return v1alpha1.VerdictFailing, a.Message
+	case Number, NoData, NotANumber, NoAnswer:
+	}
 	value := finite(&Answer{Outcome: a.Outcome, Value: a.Value, Message: a.Message})
 	switch {
 	case c.TemplateRef != nil:

@@ -252,6 +252,10 @@ const (
 	// NoAnswer: no answer that could be judged: source unreachable, timeout, an
 	// error of the query, more than one series. Never a verdict.
 	NoAnswer
+	// Completed: the check is a Job, and it is complete. Failed: it failed. Both are
+	// verdicts without a number.
+	Completed
+	Failed
 )
 
 // Sample is one measurement of one check.

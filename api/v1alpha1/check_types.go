@@ -50,7 +50,7 @@ const (
 // Check is one measured number and the range it must stay in. Exactly one source
 // says what is measured.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.successRate), has(self.latency), has(self.requestRate), has(self.prometheus), has(self.templateRef)].filter(x, x).size() == 1",message="exactly one source must be set: successRate, latency, requestRate, prometheus with a query, or templateRef"
+// +kubebuilder:validation:XValidation:rule="[has(self.successRate), has(self.latency), has(self.requestRate), has(self.prometheus), has(self.templateRef), has(self.job)].filter(x, x).size() == 1",message="exactly one source must be set: successRate, latency, requestRate, prometheus with a query, templateRef, or job"
 // +kubebuilder:validation:XValidation:rule="!(has(self.min) || has(self.max)) || has(self.prometheus)",message="min and max are for the number of a prometheus query: set successRate.min, latency.max or requestRate.min instead, or an argument of the template"
 // +kubebuilder:validation:XValidation:rule="!has(self.prometheus) || has(self.min) || has(self.max)",message="without min and max nothing is judged: set min, max or both"
 // +kubebuilder:validation:XValidation:rule="!has(self.min) || !has(self.max) || !self.min.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$') || !self.max.matches('^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,2})?$') || double(self.min) <= double(self.max)",message="min must not be above max: no number could pass"
@@ -58,6 +58,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.successRate) || has(self.successRate.min) || has(self.comparedToStable)",message="nothing is judged: set successRate.min, comparedToStable or both"
 // +kubebuilder:validation:XValidation:rule="!has(self.latency) || has(self.latency.max) || has(self.comparedToStable)",message="nothing is judged: set latency.max, comparedToStable or both"
 // +kubebuilder:validation:XValidation:rule="!has(self.args) || has(self.templateRef)",message="args are a template's: set templateRef, or leave them out"
+// +kubebuilder:validation:XValidation:rule="!has(self.job) || !has(self.minRequests) && !has(self.onNoData)",message="a job passes or fails by itself: leave minRequests and onNoData out"
 type Check struct {
 	// name is unique within the Rollout.
 	// +required
@@ -83,6 +84,10 @@ type Check struct {
 	// an edited template counts from the next measurement.
 	// +optional
 	TemplateRef *TemplateRef `json:"templateRef,omitempty"`
+	// job measures by running a Job to its end: complete passes, failed is a failed
+	// measurement. A new one is made for each measurement.
+	// +optional
+	Job *JobSource `json:"job,omitempty"`
 	// args are the template's arguments.
 	// +optional
 	// +listType=map

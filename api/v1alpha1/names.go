@@ -11,6 +11,10 @@ const (
 	// LabelLeader on a pod of the controller says that it leads; proxies get their
 	// configuration from it.
 	LabelLeader = "crossfade.dev/leader"
+	// LabelHook and LabelCheck on a Job name the hook or check of the Rollout that it
+	// was made for.
+	LabelHook  = "crossfade.dev/hook"
+	LabelCheck = "crossfade.dev/check"
 	// AnnotationHold on a Deployment says that a changed template is held, and
 	// what the Deployment was before: "running" or "paused".
 	AnnotationHold = "crossfade.dev/hold"

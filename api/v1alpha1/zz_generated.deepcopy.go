@@ -353,6 +353,11 @@ func (in *Check) DeepCopyInto(out *Check) {
 		*out = new(TemplateRef)
 		**out = **in
 	}
+	if in.Job != nil {
+		in, out := &in.Job, &out.Job
+		*out = new(JobSource)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Args != nil {
 		in, out := &in.Args, &out.Args
 		*out = make([]CheckArg, len(*in))

@@ -1,0 +1,353 @@
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/delivery"
+)
+
+const smokeSpec = `{"backoffLimit":0,"ttlSecondsAfterFinished":0,"unknownToUs":1,"template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"smoke","image":"x"},{"name":"own","env":[{"name":"CROSSFADE_HOOK","value":"mine"}]}]}}}`
+
+func smoke() *v1alpha1.JobSource {
+	return &v1alpha1.JobSource{Template: v1alpha1.JobTemplate{
+		Metadata: v1alpha1.JobMetadata{Labels: map[string]string{"team": "shop", v1alpha1.LabelRollout: "forged"}, Annotations: map[string]string{"why": "smoke"}},
+		Spec:     runtime.RawExtension{Raw: []byte(smokeSpec)},
+	}}
+}
+
+func withJob() *v1alpha1.Rollout {
+	ro := hooked(v1alpha1.HTTPHook{})
+	ro.Spec.Hooks[0].HTTP, ro.Spec.Hooks[0].Job = nil, smoke()
+	return ro
+}
+
+func gateRun(t *testing.T, ro *v1alpha1.Rollout) *jobRun {
+	t.Helper()
+	r, err := hookRun(ro, &ro.Spec.Hooks[0], askedStep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func runner(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) *jobs {
+	t.Helper()
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(funcs).Build()
+	return &jobs{cache: c, api: c, logs: func(context.Context, string, string, string, int64) (io.ReadCloser, error) {
+		return nil, errors.New("forbidden")
+	}}
+}
+
+func TestJobOf(t *testing.T) {
+	ro := withJob()
+	r := gateRun(t, ro)
+	job, err := jobOf(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job.GetName() != r.name() || job.GetNamespace() != "shop" || !strings.HasPrefix(job.GetName(), "payments-gate-") {
+		t.Errorf("it is named %s/%s", job.GetNamespace(), job.GetName())
+	}
+	want := map[string]string{"team": "shop", v1alpha1.LabelRollout: "payments", v1alpha1.LabelHook: "gate"}
+	if diff := cmp.Diff(want, job.GetLabels()); diff != "" {
+		t.Errorf("labels: -want +got\n%s", diff)
+	}
+	if !controlledBy(job, "u1") {
+		t.Errorf("owners: %+v", job.GetOwnerReferences())
+	}
+	spec, _ := job.Object["spec"].(map[string]any)
+	if _, has := spec["ttlSecondsAfterFinished"]; has || spec["unknownToUs"] == nil {
+		t.Errorf("spec: %+v", spec)
+	}
+	text := fmt.Sprint(spec)
+	if !strings.Contains(text, `"hook":"gate"`) || !strings.Contains(text, "value:mine") || strings.Count(text, envHook) != 2 {
+		t.Errorf("what it is about is not told once to each container: %s", text)
+	}
+}
+
+// TestJobNames: the same measurement is the same Job, another one another.
+func TestJobNames(t *testing.T) {
+	seen := map[string]string{}
+	for _, key := range []string{"u/c/1/gate/1", "u/c/1/gate/2", "u/c/2/gate/1", "u/d/1/gate/1", "v/c/1/gate/1"} {
+		name := jobName("a.rather.long.name-of-a-rollout-that-nobody-would-choose", "gate-of-a-name", key)
+		if other, has := seen[name]; has || len(name) > 63 || name != jobName("a.rather.long.name-of-a-rollout-that-nobody-would-choose", "gate-of-a-name", key) || strings.Contains(name, ".") {
+			t.Errorf("%s is named %s as %s", key, name, other)
+		}
+		seen[name] = key
+	}
+	ro := withJob()
+	t0, t1 := metav1.NewMicroTime(time.Unix(1, 0)), metav1.NewMicroTime(time.Unix(2, 0))
+	first := checkKey(ro, &ro.Status, "smoke")
+	ro.Status.Record.AckedAt = &t0
+	second := checkKey(ro, &ro.Status, "smoke")
+	ro.Status.Checks = []v1alpha1.CheckStatus{{Name: "smoke", MeasuredAt: &t1}}
+	if third := checkKey(ro, &ro.Status, "smoke"); first == second || second == third || third != checkKey(ro, &ro.Status, "smoke") {
+		t.Errorf("measurements are not told apart: %s, %s, %s", first, second, third)
+	}
+}
+
+func finishedJob(r *jobRun, kind batchv1.JobConditionType) *batchv1.Job {
+	yes := true
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
+		Namespace: r.rollout.Namespace, Name: r.name(), UID: types.UID(r.name()),
+		Labels:          map[string]string{v1alpha1.LabelRollout: r.rollout.Name, r.label: r.of},
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: "crossfade.dev/v1alpha1", Kind: "Rollout", Name: r.rollout.Name, UID: r.rollout.UID, Controller: &yes}},
+	}}
+	if kind != "" {
+		job.Status.Conditions = []batchv1.JobCondition{{Type: kind, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded"}}
+	}
+	return job
+}
+
+func TestJobRun(t *testing.T) {
+	ro := withJob()
+	r := gateRun(t, ro)
+	somebodyElses := finishedJob(r, batchv1.JobComplete)
+	somebodyElses.OwnerReferences = nil
+	refuses := func(err error) interceptor.Funcs {
+		return interceptor.Funcs{Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return err }}
+	}
+	cases := map[string]struct {
+		reason string
+		jobs   *jobs
+		want   *jobEnd
+		err    string
+	}{
+		"made":            {"it is not there", runner(t, interceptor.Funcs{}), nil, ""},
+		"made before":     {"the cache does not show it yet", runner(t, refuses(apierrors.NewAlreadyExists(batchv1.Resource("jobs"), "x"))), nil, ""},
+		"runs":            {"", runner(t, interceptor.Funcs{}, finishedJob(r, "")), nil, ""},
+		"about to fail":   {"its pods are not gone yet", runner(t, interceptor.Funcs{}, finishedJob(r, batchv1.JobFailureTarget)), nil, ""},
+		"complete":        {"", runner(t, interceptor.Funcs{}, finishedJob(r, batchv1.JobComplete)), &jobEnd{complete: true, message: "Job " + r.name() + " is complete"}, ""},
+		"failed":          {"without a log it is a failure, too", runner(t, interceptor.Funcs{}, finishedJob(r, batchv1.JobFailed)), &jobEnd{message: "Job " + r.name() + " failed (BackoffLimitExceeded)"}, ""},
+		"somebody else's": {"nobody makes a success by hand", runner(t, interceptor.Funcs{}, somebodyElses), nil, "the Job could not be made: there is a Job " + r.name() + " that is somebody else's: delete it"},
+		"quota":           {"the user can mend it", runner(t, refuses(apierrors.NewForbidden(batchv1.Resource("jobs"), "x", errors.New("exceeded quota")))), nil, "the Job could not be made: "},
+		"away":            {"", runner(t, refuses(errors.New("EOF"))), nil, "create Job: EOF"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			end, err := tc.jobs.run(t.Context(), r)
+			if (err == nil) != (tc.err == "") || err != nil && !strings.HasPrefix(err.Error(), tc.err) {
+				t.Errorf("%s: %v, want %q", tc.reason, err, tc.err)
+			}
+			if diff := cmp.Diff(tc.want, end, cmp.AllowUnexported(jobEnd{})); diff != "" {
+				t.Errorf("%s: -want +got\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestJobLog: the last lines of the newest pod's first container.
+func TestJobLog(t *testing.T) {
+	ro := withJob()
+	r := gateRun(t, ro)
+	pod := func(name string, at int64) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, CreationTimestamp: metav1.Unix(at, 0), Labels: map[string]string{batchv1.JobNameLabel: r.name()}}}
+	}
+	j := runner(t, interceptor.Funcs{}, finishedJob(r, batchv1.JobFailed), pod("old", 1), pod("new", 2))
+	j.logs = func(_ context.Context, namespace, pod, container string, lines int64) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(fmt.Sprintf("%s/%s/%s %d\n\x1b[31mred\x1b[0m\tend\n\n", namespace, pod, container, lines))), nil
+	}
+	end, err := j.run(t.Context(), r)
+	if err != nil || end == nil || !strings.HasSuffix(end.message, "failed (BackoffLimitExceeded): shop/new/smoke 10 | [31mred[0m end") {
+		t.Errorf("%+v, %v", end, err)
+	}
+}
+
+func TestTail(t *testing.T) {
+	var long bytes.Buffer
+	for i := range 30 {
+		fmt.Fprintf(&long, "line %d\n", i)
+	}
+	if got, want := tail(long.Bytes()), "line 20 | line 21 | line 22 | line 23 | line 24 | line 25 | line 26 | line 27 | line 28 | line 29"; got != want {
+		t.Errorf("tail = %q, want %q", got, want)
+	}
+	wide := tail([]byte(strings.Repeat("ü", 4000) + "\n" + strings.Repeat("ß", 4000)))
+	if len(wide) > logBytes+8 || strings.ToValidUTF8(wide, "") != wide {
+		t.Errorf("a wide log is %d bytes", len(wide))
+	}
+	if got := tail([]byte{0, 1, 2, 0xff, '\n', 7}); got != "" {
+		t.Errorf("tail of rubbish = %q", got)
+	}
+}
+
+func TestSuperfluousJobs(t *testing.T) {
+	ro := withJob()
+	var list []batchv1.Job
+	add := func(name string, kind batchv1.JobConditionType, at int64) {
+		job := finishedJob(gateRun(t, ro), kind)
+		job.Name, job.CreationTimestamp = name, metav1.Unix(at, 0)
+		list = append(list, *job)
+	}
+	for i := range 5 {
+		add(fmt.Sprintf("good%d", i), batchv1.JobComplete, int64(i))
+		add(fmt.Sprintf("bad%d", i), batchv1.JobFailed, int64(i))
+	}
+	add("runs, wanted", "", 1)
+	add("runs for nobody", "", 1)
+	add("somebody else's", "", 1)
+	list[len(list)-1].OwnerReferences = nil
+	add("another hook's", batchv1.JobFailed, 0)
+	list[len(list)-1].Labels[v1alpha1.LabelHook] = "other"
+	var got []string
+	for _, job := range superfluous(list, "u1", map[string]bool{"runs, wanted": true}) {
+		got = append(got, job.Name)
+	}
+	if diff := cmp.Diff([]string{"bad0", "bad1", "good0", "good1", "runs for nobody"}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// TestHookJob: made once, no answer while it runs, one when it has ended; and what
+// nobody waits for goes.
+func TestHookJob(t *testing.T) {
+	ro := withJob()
+	r := gateRun(t, ro)
+	j := runner(t, interceptor.Funcs{})
+	a, woken := newTestAsker(t, &fakePoster{})
+	a.jobs = j
+	a.ask(t.Context(), ro, []delivery.Question{askedStep})
+	job := &batchv1.Job{}
+	waitUntil(t, "the Job is made", func() bool {
+		return j.api.Get(t.Context(), types.NamespacedName{Namespace: "shop", Name: r.name()}, job) == nil
+	})
+	waitUntil(t, "the question is free again", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return len(a.rollouts[keyOf(ro)].asked) == 0
+	})
+	if got := a.answered(ro); len(got) > 0 {
+		t.Fatalf("it runs, and has answered %+v", got)
+	}
+	if err := j.tidy(t.Context(), ro, wantedJobs(ro, &ro.Status)); err != nil {
+		t.Fatal(err)
+	}
+	job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}
+	if err := j.api.Status().Update(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	a.ask(t.Context(), ro, []delivery.Question{askedStep})
+	<-woken
+	if got := a.answered(ro); len(got) != 1 || got[0].Outcome != delivery.HookNo || !strings.Contains(got[0].Message, "failed") {
+		t.Errorf("it failed, and has answered %+v", got)
+	}
+	job.Status.Conditions = nil
+	if err := j.api.Status().Update(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	ro.Status.Record.Hooks = nil
+	if err := j.tidy(t.Context(), ro, wantedJobs(ro, &ro.Status)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.api.Get(t.Context(), client.ObjectKeyFromObject(job), job); !apierrors.IsNotFound(err) {
+		t.Errorf("a Job that nobody waits for runs on: %v", err)
+	}
+}
+
+func TestCheckJob(t *testing.T) {
+	ro := withJob()
+	at := metav1.NewMicroTime(time.Unix(1, 0))
+	ro.Status.Record.AckedAt = &at
+	ro.Spec.Analysis = &v1alpha1.Analysis{Checks: []v1alpha1.Check{{Name: "smoke", Job: smoke()}}}
+	d := delivery.Measurement{Check: "smoke", Step: 1, Revision: "c1"}
+	r, err := checkRun(ro, &ro.Spec.Analysis.Checks[0], d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !wantedJobs(ro, &ro.Status)[r.name()] {
+		t.Error("the measurement under way is not wanted")
+	}
+	for kind, want := range map[batchv1.JobConditionType]delivery.Outcome{batchv1.JobComplete: delivery.Completed, batchv1.JobFailed: delivery.Failed} {
+		woken := make(chan types.NamespacedName, 9)
+		s := newSampler(nil, runner(t, interceptor.Funcs{}, finishedJob(r, kind)), func() time.Time { return time.Unix(5, 0) }, func(k types.NamespacedName) { woken <- k })
+		s.ask(t.Context(), ro, questions{checks: ro.Spec.Analysis.Checks}, []delivery.Measurement{d})
+		<-woken
+		if got := s.answered(ro); len(got) != 1 || got[0].Outcome != want || got[0].Step != 1 || !got[0].At.Equal(time.Unix(5, 0)) {
+			t.Errorf("%s: %+v", kind, got)
+		}
+	}
+	s := newSampler(nil, runner(t, interceptor.Funcs{}, finishedJob(r, "")), time.Now, nil)
+	if got := s.runCheck(t.Context(), ro, &ro.Spec.Analysis.Checks[0], d); got != nil {
+		t.Errorf("it runs, and has answered %+v", got)
+	}
+}
+
+func waitUntil(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waiting until %s", what)
+		}
+	}
+}
+
+// TestWhoHasJobs asks a real API server who may have Jobs made by a Rollout.
+func TestWhoHasJobs(t *testing.T) {
+	config := startAPIServer(t, envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd")}})
+	c := &crew{t: t, config: config, root: newClient(t, config)}
+	rollouts := rbacv1.PolicyRule{APIGroups: []string{"crossfade.dev"}, Resources: []string{"rollouts"}, Verbs: []string{"*"}}
+	c.role("otto", rollouts)
+	c.role("jane", rollouts, rbacv1.PolicyRule{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"create"}})
+	c.create("policies", "jobs.yaml")
+	const want = "otto may not have Jobs made by a Rollout in namespace default: that takes the verb create on jobs of batch there"
+	ro := func(name string, change func(*v1alpha1.RolloutSpec)) *v1alpha1.Rollout {
+		weight := int32(5)
+		out := &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: v1alpha1.RolloutSpec{
+			WorkloadRef: v1alpha1.WorkloadRef{Name: "web"}, ServiceRef: v1alpha1.ServiceRef{Name: "web"},
+			Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{TotalWeight: 100, Steps: []v1alpha1.Step{{Weight: &weight}}}},
+		}}
+		change(&out.Spec)
+		return out
+	}
+	hook := func(s *v1alpha1.RolloutSpec) {
+		s.Hooks = []v1alpha1.Hook{{Name: "smoke", At: v1alpha1.BeforePromotion, Job: smoke()}}
+	}
+	check := func(s *v1alpha1.RolloutSpec) {
+		s.Analysis = &v1alpha1.Analysis{Interval: metav1.Duration{Duration: time.Minute}, Checks: []v1alpha1.Check{{Name: "smoke", Job: smoke()}}}
+	}
+	otto, jane := c.as("otto"), c.as("jane")
+	waitUntil(t, "the policy acts", func() bool {
+		return otto.Create(t.Context(), ro("probe", hook), client.DryRunAll) != nil
+	})
+	refused(t, "a hook", otto.Create(t.Context(), ro("a", hook)), want)
+	refused(t, "a check", otto.Create(t.Context(), ro("a", check)), want)
+	refused(t, "no Job", otto.Create(t.Context(), ro("plain", func(*v1alpha1.RolloutSpec) {})), "")
+	refused(t, "she may make Jobs", jane.Create(t.Context(), ro("both", func(s *v1alpha1.RolloutSpec) { hook(s); check(s) })), "")
+	refused(t, "she may make Jobs", jane.Create(t.Context(), ro("b", check)), "")
+	patch := func(name, body, want string) {
+		t.Helper()
+		err := otto.Patch(t.Context(), ro(name, func(*v1alpha1.RolloutSpec) {}), client.RawPatch(types.MergePatchType, []byte(body)))
+		refused(t, body, err, want)
+	}
+	patch("both", `{"spec":{"paused":true}}`, "")
+	patch("both", `{"metadata":{"annotations":{"crossfade.dev/retry":"x/2"}}}`, "")
+	patch("both", `{"spec":{"hooks":[{"name":"smoke","at":"BeforeStart","job":{"template":{"spec":{"template":{"spec":{"serviceAccountName":"admin"}}}}}}]}}`, want)
+	patch("b", `{"spec":{"analysis":{"checks":[{"name":"smoke","job":{"template":{"spec":{"template":{"spec":{"serviceAccountName":"admin"}}}}}}]}}}`, want)
+	patch("plain", `{"spec":{"hooks":[{"name":"smoke","at":"BeforeStart","job":{"template":{"spec":{}}}}]}}`, want)
+	patch("both", `{"spec":{"hooks":null}}`, "")
+}
