@@ -43,12 +43,14 @@ func TestVerdicts(t *testing.T) {
 		failures     int32
 		value, stage string
 	}{
-		"none":      {"not measured yet", func(*Observation) {}, v1alpha1.VerdictPending, 0, "", "Stepping"},
-		"in range":  {"a number that passes", func(o *Observation) { answer(o, Number, 0.005) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
-		"at max":    {"the limit itself passes", func(o *Observation) { answer(o, Number, 0.01) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
-		"at min":    {"the limit itself passes", func(o *Observation) { answer(o, Number, 0) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
-		"over max":  {"a failure", func(o *Observation) { answer(o, Number, 0.02) }, v1alpha1.VerdictFailed, 1, "0.02", "Retreating"},
-		"below min": {"a failure", func(o *Observation) { answer(o, Number, -1) }, v1alpha1.VerdictFailed, 1, "-1", "Retreating"},
+		"none":          {"not measured yet", func(*Observation) {}, v1alpha1.VerdictPending, 0, "", "Stepping"},
+		"in range":      {"a number that passes", func(o *Observation) { answer(o, Number, 0.005) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
+		"Job, complete": {"it passes without a number", func(o *Observation) { answer(o, Completed, 0) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
+		"Job, failed":   {"a failed measurement", func(o *Observation) { answer(o, Failed, 0) }, v1alpha1.VerdictFailed, 1, "", "Retreating"},
+		"at max":        {"the limit itself passes", func(o *Observation) { answer(o, Number, 0.01) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
+		"at min":        {"the limit itself passes", func(o *Observation) { answer(o, Number, 0) }, v1alpha1.VerdictPending, 0, "", "Stepping 2"},
+		"over max":      {"a failure", func(o *Observation) { answer(o, Number, 0.02) }, v1alpha1.VerdictFailed, 1, "0.02", "Retreating"},
+		"below min":     {"a failure", func(o *Observation) { answer(o, Number, -1) }, v1alpha1.VerdictFailed, 1, "-1", "Retreating"},
 		"forgiven": {"failureLimit", func(o *Observation) {
 			answer(o, Number, 1)
 			o.Rollout.Spec.Analysis.Checks[0].FailureLimit = new(int32(1))

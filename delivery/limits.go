@@ -154,7 +154,7 @@ func (a *Answer) unanswered() string {
 		said = "not a number"
 	case NoAnswer:
 		said = "no answer"
-	case Number, NoData:
+	case Number, NoData, Completed, Failed:
 	}
 	if a.Message != "" {
 		return said + ": " + a.Message
