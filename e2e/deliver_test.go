@@ -22,6 +22,8 @@ func TestDeliver(t *testing.T) {
 		// First what waits longest.
 		{"autoscaled", func(t *testing.T) { autoscaled(t, u) }},
 		{"autoscaled-unready", func(t *testing.T) { autoscaledUnready(t, u) }},
+		{"plugin", pluginVerbs},
+		{"plugin-rollback", pluginRollback},
 		{"promote", promote},
 		{"rollback", rollback},
 		{"adopt-and-delete", adoptAndDelete},

@@ -1,0 +1,147 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crossfade-dev/crossfade/e2e/live"
+)
+
+// typed is what a command line of the plugin has printed, and its exit code.
+type typed struct {
+	out  string
+	code int
+}
+
+// plugin prepares `kubectl crossfade` in the scene's namespace.
+func (s *scene) plugin(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	c := exec.CommandContext(s.ctx, filepath.Join(root, ".local", "bin", "kubectl-crossfade"), append([]string{"-n", s.Namespace}, args...)...)
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	return c, &out
+}
+
+// cli types a command line that must end with an exit code and print some words.
+func (s *scene) cli(code int, words string, args ...string) string {
+	s.Helper()
+	c, out := s.plugin(args...)
+	return s.ended(c.Run(), out, code, words, args)
+}
+
+func (s *scene) ended(err error, out *bytes.Buffer, code int, words string, args []string) string {
+	s.Helper()
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		s.Fatal(err)
+	}
+	line := "kubectl crossfade " + strings.Join(args, " ")
+	if got != code || !strings.Contains(out.String(), words) {
+		s.Fatalf("%s: exit code %d, want %d and %q:\n%s", line, got, code, words, out)
+	}
+	s.Logf("%s [%d]\n%s", line, got, out)
+	return out.String()
+}
+
+// cliBeside starts a command line and returns what waits for its end.
+func (s *scene) cliBeside(args ...string) func(code int, words string) string {
+	s.Helper()
+	c, out := s.plugin(args...)
+	if err := c.Start(); err != nil {
+		s.Fatal(err)
+	}
+	return func(code int, words string) string {
+		s.Helper()
+		return s.ended(c.Wait(), out, code, words, args)
+	}
+}
+
+// pluginVerbs types every verb that steers and shows, during a promotion, an undo that
+// is taken back, and a rollback; requests are counted all the time.
+func pluginVerbs(t *testing.T) {
+	s := begin(t, setup{Check: true, Steps: []step{{20, "endless"}, {60, "2s"}}})
+	f := s.load()
+	stable := s.rollout.Last().Object.Status.Stable.Revision
+	s.cli(0, name, "get")
+	s.cli(0, stable, "get", name, "-o", "yaml")
+	s.cli(0, "controller", "version")
+	s.cli(1, "no revision", "promote", name)
+
+	canary := s.change("v2")
+	waiting := s.cliBeside("wait", name, "--image", "crossfade.local/shop:v2", "--wait-for-approval", "--timeout", "3m")
+	s.cli(4, "a person is needed", "wait", name, "--timeout", "2m")
+	s.cli(0, "canary "+canary, "get", name)
+	s.cli(0, "Acked", "proxies", name)
+	s.cli(0, "agrees", "proxies", name, "--verify")
+	s.interrupted("watch", name)
+	s.cli(0, "applied", "pause", name, "--reason", "looking closer")
+	s.cli(0, "applied", "resume", name)
+	s.cli(1, "refused", "promote", name, "--revision", stable)
+	s.cli(0, "applied", "promote", name, "--reason", "looks good")
+	waiting(0, "Promoted: revision "+canary)
+	s.promoted(canary)
+	s.cli(0, "Promoted", "history", name)
+	s.cli(3, "does not have image", "wait", name, "--image", "crossfade.local/shop:v9", "--timeout", "1s")
+
+	back := s.changed(func() { s.cli(0, "delivered step by step", "undo", name) })
+	superseded := s.cliBeside("wait", name, "--revision", back, "--wait-for-approval", "--timeout", "2m")
+	s.await("holds", func(r live.Rollout) bool { return r.Status.Phase == "Paused" && r.Status.Canary.Revision == back })
+	s.cli(0, "stable serves everybody again", "undo", name)
+	superseded(5, "superseded")
+	s.await("is Healthy again", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Revision == canary })
+
+	again := s.changed(func() { s.cli(0, "restart written", "restart", name) })
+	s.await("holds", func(r live.Rollout) bool { return r.Status.Phase == "Paused" && r.Status.Canary.Revision == again })
+	s.cli(0, "applied", "abort", name, "--reason", "enough seen")
+	report := filepath.Join(t.TempDir(), "report.xml")
+	s.cli(2, "was rolled back", "wait", name, "--timeout", "2m", "--junit", report)
+	if raw, err := os.ReadFile(report); err != nil || !strings.Contains(string(raw), "<failure") {
+		t.Errorf("the JUnit report: %v: %s", err, raw)
+	}
+	s.cli(1, "was rolled back", "restart", name)
+	s.cli(0, "applied", "retry", name)
+	s.await("holds once more", func(r live.Rollout) bool { return r.Status.Phase == "Paused" })
+	s.cli(0, "stable serves everybody again", "undo", name)
+	s.cli(0, "Promoted: revision "+canary, "wait", name, "--timeout", "2m")
+	counts := f.judge(map[string]string{canary: "v2"})
+	if counts.Versions["v2"] == 0 {
+		t.Error("the canary never answered: nothing was tested")
+	}
+}
+
+// interrupted types a verb that goes on until Ctrl-C, and that ends it well.
+func (s *scene) interrupted(args ...string) {
+	s.Helper()
+	c, out := s.plugin(args...)
+	if err := c.Start(); err != nil {
+		s.Fatal(err)
+	}
+	timer := time.AfterFunc(2*time.Second, func() { _ = c.Process.Signal(syscall.SIGINT) })
+	defer timer.Stop()
+	s.ended(c.Wait(), out, 0, "step 1/2", args)
+}
+
+// pluginRollback waits as a pipeline does for a version that answers with errors.
+func pluginRollback(t *testing.T) {
+	s := begin(t, setup{Check: true, Steps: []step{{30, "4s"}, {60, "4s"}}, Replicas: 2})
+	f := s.load()
+	canary := s.change("v3")
+	out := s.cli(2, "check errors", "wait", name, "--timeout", "2m")
+	if !strings.Contains(out, "query: ") || !strings.Contains(out, `revision="`+canary+`"`) {
+		t.Errorf("the outcome has to have the query of the failed check:\n%s", out)
+	}
+	s.cli(0, "failed "+canary, "get", name)
+	if counts := f.judge(map[string]string{canary: "v3"}); counts.Own["v3"] == 0 {
+		t.Errorf("v3 never answered with an error: nothing was tested: %v", counts)
+	}
+}
