@@ -14,7 +14,8 @@ type FailedCheck struct {
 	// Limits is the range that the value had to stay in.
 	Limits  string `json:"limits,omitempty"`
 	Message string `json:"message,omitempty"`
-	// Query is what was asked, with the names and revisions in it.
+	// Query is what was asked, with the names and revisions in it. Who waits fills it in
+	// at the end: the query may be in a template, which is an object of its own.
 	Query string `json:"query,omitempty"`
 }
 
@@ -22,7 +23,7 @@ type FailedCheck struct {
 const reasonCheckFailed = "CheckFailed"
 
 // failedCheck is the first that failed; nil when the revision failed otherwise.
-func failedCheck(r *v1alpha1.Rollout, hash string) *FailedCheck {
+func failedCheck(r *v1alpha1.Rollout) *FailedCheck {
 	if r.Status.Record == nil || r.Status.Record.Reason != reasonCheckFailed {
 		return nil
 	}
@@ -31,8 +32,7 @@ func failedCheck(r *v1alpha1.Rollout, hash string) *FailedCheck {
 			continue
 		}
 		return &FailedCheck{
-			Name: c.Name, Value: c.Value, Limits: rollouts.Limits(r, c.Name), Message: c.Message,
-			Query: rollouts.Query(r, c.Name, hash),
+			Name: c.Name, Value: rollouts.Value(c), Limits: rollouts.Limits(r, c), Message: c.Message,
 		}
 	}
 	return nil

@@ -209,7 +209,7 @@ func (j Judge) rolledBack(f *rollouts.Family) (Finding, bool) {
 	}
 	if record.Failed == j.hash && record.Stage == v1alpha1.StageRolledBack {
 		return Finding{
-			Verdict: RolledBack, Check: failedCheck(f.Rollout, j.hash),
+			Verdict: RolledBack, Check: failedCheck(f.Rollout),
 			Message: fmt.Sprintf("revision %s was rolled back to %s: %s", j.hash, record.Stable, record.Message),
 		}, true
 	}

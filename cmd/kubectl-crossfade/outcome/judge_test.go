@@ -347,12 +347,12 @@ func TestFailedCheck(t *testing.T) {
 	}}
 	r.Status.Checks = []v1alpha1.CheckStatus{{Name: "tried", Verdict: v1alpha1.VerdictFailed}, {Name: "errors", Verdict: v1alpha1.VerdictFailed, Value: "0.3"}}
 	r.Status.Record = &v1alpha1.Record{Stable: "rev1", Reason: "CheckFailed"}
-	want := &FailedCheck{Name: "errors", Value: "0.3", Limits: "max 0.01", Query: `rate(errors{revision="rev2"}[30s])`}
-	if diff := cmp.Diff(want, failedCheck(r, "rev2")); diff != "" {
+	want := &FailedCheck{Name: "errors", Value: "0.3", Limits: "max 0.01"}
+	if diff := cmp.Diff(want, failedCheck(r)); diff != "" {
 		t.Errorf("a check that decides nothing is not the reason (-want +got):\n%s", diff)
 	}
 	r.Status.Record.Reason = "ProxySilent"
-	if got := failedCheck(r, "rev2"); got != nil {
+	if got := failedCheck(r); got != nil {
 		t.Errorf("no check is the reason of a silent proxy, got %+v", got)
 	}
 }

@@ -29,6 +29,8 @@ type loop struct {
 	judge   Judge
 	now     func() time.Time
 	timeout time.Duration
+	// query finds what a failed check asked.
+	query func(context.Context, Sight, Finding) string
 	// say tells of a change.
 	say func(Change)
 
@@ -49,6 +51,9 @@ func (l *loop) run(parent context.Context) (Finding, error) {
 		var finding Finding
 		l.judge, finding = l.judge.Look(sight)
 		if finding.Verdict != Waiting {
+			if finding.Check != nil {
+				finding.Check.Query = l.query(ctx, sight, finding)
+			}
 			return finding, nil
 		}
 		l.tell(sight, finding)

@@ -99,8 +99,11 @@ func (w *wait) run(ctx context.Context, name string) error {
 		lines = w.ErrOut
 	}
 	l := &loop{
-		look:  looker(client, namespace, name),
-		wake:  func(ctx context.Context) <-chan struct{} { return rollouts.Wake(ctx, client, namespace, name) },
+		look: looker(client, namespace, name),
+		wake: func(ctx context.Context) <-chan struct{} { return rollouts.Wake(ctx, client, namespace, name) },
+		query: func(ctx context.Context, s Sight, f Finding) string {
+			return rollouts.Query(ctx, client, s.Family.Rollout, f.Check.Name, f.Revision)
+		},
 		judge: Judge{Target: w.target, WaitForApproval: w.approval},
 		now:   w.Now, timeout: w.timeout,
 		say: func(c Change) {

@@ -77,9 +77,12 @@ func Hold(r *v1alpha1.Rollout) time.Duration {
 func Measured(r *v1alpha1.Rollout, c v1alpha1.CheckStatus) string {
 	var words []string
 	if c.Value != "" {
-		words = append(words, c.Value)
+		words = append(words, Value(c))
 	}
-	if limits := Limits(r, c.Name); limits != "" {
+	if c.StableValue != "" {
+		words = append(words, "stable "+c.StableValue)
+	}
+	if limits := Limits(r, c); limits != "" {
 		words = append(words, "("+limits+")")
 	}
 	return strings.Join(words, " ")

@@ -24,7 +24,7 @@ type tableOptions struct {
 // writeTable writes what `kubectl get rollouts` shows, with the weight out of what
 // it is.
 func writeTable(w io.Writer, objects []unstructured.Unstructured, o tableOptions) error {
-	header := []string{"NAME", "PHASE", "STEP", "WEIGHT", "ACKED", "STABLE", "CANARY", "AGE"}
+	header := []string{"NAME", "PHASE", "STEP", "WEIGHT", "ACKED", "STABLE", "CANARY", "WAITS", "AGE"}
 	if o.namespaces {
 		header = append([]string{"NAMESPACE"}, header...)
 	}
@@ -36,7 +36,7 @@ func writeTable(w io.Writer, objects []unstructured.Unstructured, o tableOptions
 		r, _ := rollouts.Read(&objects[i])
 		row := []string{
 			r.Name, rollouts.PhaseWord(r), r.Status.StepSummary, weightOf(r), r.Status.AckedSummary,
-			revisionOf(r.Status.Stable), revisionOf(r.Status.Canary), age(o.now, r.CreationTimestamp.Time),
+			revisionOf(r.Status.Stable), revisionOf(r.Status.Canary), r.Status.WaitingFor, age(o.now, r.CreationTimestamp.Time),
 		}
 		if o.namespaces {
 			row = append([]string{r.Namespace}, row...)

@@ -85,6 +85,9 @@ func waitNode(r *v1alpha1.Rollout, o Options) node {
 		message = "no controller has looked at it yet: is crossfade-controller running? (kubectl -n " + session.SystemNamespace + " get pods)"
 	}
 	n := node{text: message}
+	if r.Status.WaitingFor != "" {
+		n.below = append(n.below, leaf("waits for %s", o.Paint.Warn(r.Status.WaitingFor)))
+	}
 	if r.Status.ObservedGeneration < r.Generation && r.Status.Phase != "" {
 		n.below = append(n.below, leaf("%s", o.Paint.Warn("the controller has not seen the last change of this Rollout yet")))
 	}
