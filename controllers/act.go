@@ -18,6 +18,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/podtemplate"
 )
 
 // fieldManager is the name under which this controller writes.
@@ -213,7 +214,7 @@ func (a *actor) createCanary(ctx context.Context, o *observed, action delivery.A
 	if err != nil {
 		return fmt.Errorf("read template: %w", err)
 	}
-	if hash, err := templateHash(template); err != nil || hash != o.Deployment.Template {
+	if hash, err := podtemplate.Hash(template); err != nil || hash != o.Deployment.Template {
 		return apierrors.NewConflict(appsv1.Resource("deployments"), o.Deployment.Name, fmt.Errorf("the template has changed since it was judged"))
 	}
 	selector, _, _ := unstructured.NestedMap(u.Object, "spec", "selector")
@@ -230,7 +231,7 @@ func (a *actor) createCanary(ctx context.Context, o *observed, action delivery.A
 // canaryReplicaSet is a ReplicaSet with 0 replicas for a template, selected by
 // the Deployment's selector and its own hash.
 func canaryReplicaSet(deployment, namespace, revision string, template, selector map[string]any) *unstructured.Unstructured {
-	template = bare(template)
+	template = podtemplate.Bare(template)
 	meta, _ := template["metadata"].(map[string]any)
 	if meta == nil {
 		meta = map[string]any{}

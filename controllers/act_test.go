@@ -7,10 +7,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/podtemplate"
 )
+
+func template(t *testing.T, text string) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	if err := yaml.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
 
 func asJSON(t *testing.T, p patch) string {
 	t.Helper()
@@ -102,13 +113,13 @@ func TestOwnedByReplacesAllOwners(t *testing.T) {
 func TestCanaryReplicaSetKeepsTheTemplate(t *testing.T) {
 	in := template(t, `{metadata: {labels: {app: web}}, spec: {novelty: {a: 1}, containers: [{name: web}]}}`)
 	selector := template(t, `{matchLabels: {app: web}, matchExpressions: [{key: x, operator: DoesNotExist}]}`)
-	before, err := templateHash(in)
+	before, err := podtemplate.Hash(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rs := canaryReplicaSet("web", "shop", "xabc", in, selector)
 	made, _, _ := unstructured.NestedMap(rs.Object, "spec", "template")
-	after, err := templateHash(made)
+	after, err := podtemplate.Hash(made)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/podtemplate"
 )
 
 // workload is a Deployment or ReplicaSet reduced to what decisions need. Its
@@ -116,10 +117,10 @@ func workloadFrom(u *unstructured.Unstructured) (*workload, error) {
 	}
 	w.config = configOf(template)
 	var err error
-	if w.template, err = templateHash(template); err != nil {
+	if w.template, err = podtemplate.Hash(template); err != nil {
 		return nil, fmt.Errorf("hash template of %s: %w", u.GetName(), err)
 	}
-	if w.canary, err = canaryHash(template); err != nil {
+	if w.canary, err = podtemplate.CanaryHash(template); err != nil {
 		return nil, fmt.Errorf("hash template of %s: %w", u.GetName(), err)
 	}
 	return w, nil

@@ -142,13 +142,8 @@ func (j Judge) bind(f *rollouts.Family) Judge {
 	case j.hash != "":
 	case j.Target.Revision != "":
 		j.hash = j.Target.Revision
-	case j.template != nil:
-		for i := range f.Revisions {
-			if rollouts.SameTemplate(f.Revisions[i].Template, j.template) {
-				j.hash = f.Revisions[i].Hash
-				break
-			}
-		}
+	default:
+		j.hash = f.HashOf(j.template)
 	}
 	return j
 }

@@ -179,6 +179,18 @@ func TestLook(t *testing.T) {
 			reason: "The way back is no end yet; its end is.",
 			seen:   []scene{step2, retreat2, failed2}, want: RolledBack, revision: "rev2", message: "0.3 is above max 0.01",
 		},
+		"rolled back before the wait, and cleaned up": {
+			reason: "The failed canary's ReplicaSet is gone; the record has the hash of its template.",
+			target: Target{Image: "v2"}, seen: []scene{failed2.with(func(s *scene) {
+				s.known, s.record.FailedTemplate = []string{"v1"}, rollouts.Hash(template("v2"))
+			})}, want: RolledBack, revision: "rev2",
+		},
+		"a canary that a webhook has altered": {
+			reason: "Its ReplicaSet has another template than the Deployment; the record knows which one it was made of.",
+			seen: []scene{step2.with(func(s *scene) {
+				s.known, s.record.CanaryTemplate = []string{"v1", "v2-altered"}, rollouts.Hash(template("v2"))
+			})}, want: Waiting, revision: "rev2",
+		},
 		"rolling back": {reason: "The way back is no end.", seen: []scene{step2, retreat2}, want: Waiting},
 		"rolled back before the wait": {
 			reason: "The pipeline's second run of the same template finds the rollback.",

@@ -17,6 +17,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
+	"github.com/crossfade-dev/crossfade/podtemplate"
 )
 
 // labelRevision on ReplicaSets and pods names their revision.
@@ -199,7 +200,7 @@ func readRevision(set *unstructured.Unstructured) Revision {
 	r := Revision{
 		Hash: set.GetLabels()[labelRevision], ReplicaSet: set.GetName(), Number: number,
 		Created: set.GetCreationTimestamp().Time,
-		Images:  Images(template), Template: Bare(template),
+		Images:  Images(template), Template: podtemplate.Bare(template),
 		Cause: set.GetAnnotations()["kubernetes.io/change-cause"],
 	}
 	r.Replicas, _, _ = unstructured.NestedInt64(set.Object, "spec", "replicas")

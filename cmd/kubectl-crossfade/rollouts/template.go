@@ -1,10 +1,9 @@
 package rollouts
 
 import (
-	"maps"
-	"reflect"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/crossfade-dev/crossfade/podtemplate"
 )
 
 // Images are the images of a template's containers, in their order.
@@ -20,25 +19,6 @@ func Images(template map[string]any) []string {
 	return images
 }
 
-// Bare is a template without what a ReplicaSet adds to it: the label that names the
-// revision.
-func Bare(template map[string]any) map[string]any {
-	out := maps.Clone(template)
-	meta, _ := out["metadata"].(map[string]any)
-	if meta == nil {
-		return out
-	}
-	meta = maps.Clone(meta)
-	delete(meta, "creationTimestamp")
-	if labels, _ := meta["labels"].(map[string]any); labels != nil {
-		labels = maps.Clone(labels)
-		delete(labels, labelRevision)
-		meta["labels"] = labels
-	}
-	out["metadata"] = meta
-	return out
-}
-
 // Template is the Deployment's, nil when there is none.
 func Template(deployment *unstructured.Unstructured) map[string]any {
 	if deployment == nil {
@@ -48,39 +28,41 @@ func Template(deployment *unstructured.Unstructured) map[string]any {
 	return template
 }
 
-// SameTemplate says whether two templates are one revision. They are compared as the
-// Deployment controller compares them: without the revision's label, and with nil and
-// empty members equal.
-func SameTemplate(a, b map[string]any) bool {
-	return reflect.DeepEqual(prune(Bare(a)), prune(Bare(b)))
+// Hash names a template as the controller does; empty for none.
+func Hash(template map[string]any) string {
+	if template == nil {
+		return ""
+	}
+	hash, err := podtemplate.Hash(template)
+	if err != nil {
+		return ""
+	}
+	return hash
 }
 
-// prune drops nil and empty members, all the way down.
-func prune(value any) any {
-	switch v := value.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for key, member := range v {
-			if kept := prune(member); kept != nil {
-				out[key] = kept
-			}
-		}
-		if len(out) == 0 {
-			return nil
-		}
-		return out
-	case []any:
-		if len(v) == 0 {
-			return nil
-		}
-		out := make([]any, len(v))
-		for i, member := range v {
-			out[i] = prune(member)
-		}
-		return out
-	default:
-		return value
+// SameTemplate says whether two templates are one revision.
+func SameTemplate(a, b map[string]any) bool { return Hash(a) == Hash(b) }
+
+// HashOf finds the revision of a template: by its ReplicaSet, and where there is none,
+// as of a canary that has failed, or is about to be made, by the record's own hash of
+// its template. Empty when nobody has begun with it.
+func (f *Family) HashOf(template map[string]any) string {
+	if template == nil {
+		return ""
 	}
+	for i := range f.Revisions {
+		if SameTemplate(f.Revisions[i].Template, template) {
+			return f.Revisions[i].Hash
+		}
+	}
+	switch record, hash := f.Rollout.Status.Record, Hash(template); {
+	case record == nil:
+	case record.CanaryTemplate == hash && record.Canary != "":
+		return record.Canary
+	case record.FailedTemplate == hash:
+		return record.Failed
+	}
+	return ""
 }
 
 // Current is the revision of the Deployment's template; nil while the controller has

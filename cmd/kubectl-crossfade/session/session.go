@@ -52,11 +52,13 @@ type Session struct {
 // New makes a session; its flags are still to be added to a command and read.
 func New(streams genericiooptions.IOStreams, version string, now func() time.Time) *Session {
 	flags := genericclioptions.NewConfigFlags(true)
+	warnings := rest.NewWarningWriter(streams.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
 	flags.WrapConfigFn = func(c *rest.Config) *rest.Config {
 		c.UserAgent = "kubectl-crossfade/" + version
 		// A person waits, and a pipeline looks every few seconds: client-go's default
 		// of 5 a second would make a tree of ten Rollouts slow.
 		c.QPS, c.Burst = 50, 100
+		c.WarningHandler = warnings
 		return c
 	}
 	return &Session{IOStreams: streams, Version: version, Now: now, flags: flags}

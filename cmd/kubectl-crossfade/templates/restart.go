@@ -45,7 +45,7 @@ func (r *restart) run(ctx context.Context, name string) error {
 		return err
 	}
 	record := f.Rollout.Status.Record
-	if now := f.Current(); record != nil && record.Stage == v1alpha1.StageRolledBack && (now == nil || now.Hash == record.Failed) {
+	if record != nil && record.Stage == v1alpha1.StageRolledBack && f.HashOf(rollouts.Template(f.Deployment)) == record.Failed {
 		return fmt.Errorf("the Deployment's template is revision %s, which was rolled back: a restart would try it again; "+
 			"kubectl crossfade undo %s -n %s goes back to stable's template, kubectl crossfade retry tries the failed one once more",
 			record.Failed, f.Rollout.Name, f.Rollout.Namespace)

@@ -120,6 +120,9 @@ func revisionNodes(f *rollouts.Family, o Options) []node {
 		roles[record.Stable], roles[record.Canary] = "stable", "canary"
 		delete(roles, "")
 	}
+	if record != nil && record.Failed != "" && f.Revision(record.Failed) == nil {
+		nodes = append(nodes, leaf("%s %s  its pods and its ReplicaSet are gone", o.Paint.Strong("failed"), record.Failed))
+	}
 	pods := map[string][]rollouts.Pod{}
 	for _, p := range f.Pods {
 		pods[p.Revision] = append(pods[p.Revision], p)

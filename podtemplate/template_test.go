@@ -1,4 +1,4 @@
-package controllers
+package podtemplate
 
 import (
 	"regexp"
@@ -16,7 +16,7 @@ func template(t *testing.T, text string) map[string]any {
 	return out
 }
 
-func TestTemplateHash(t *testing.T) {
+func TestHash(t *testing.T) {
 	const base = `{metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: "web:1"}]}}`
 	cases := map[string]struct {
 		reason string
@@ -32,13 +32,13 @@ func TestTemplateHash(t *testing.T) {
 		"unknown field":     {reason: "a field that this client does not know must count", other: `{metadata: {labels: {app: web}}, spec: {novelty: 1, containers: [{name: web, image: "web:1"}]}}`},
 		"false":             {reason: "false is a value, not an absence", other: `{metadata: {labels: {app: web}}, spec: {hostIPC: false, containers: [{name: web, image: "web:1"}]}}`},
 	}
-	want, err := templateHash(template(t, base))
+	want, err := Hash(template(t, base))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := templateHash(template(t, tc.other))
+			got, err := Hash(template(t, tc.other))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,14 +50,14 @@ func TestTemplateHash(t *testing.T) {
 }
 
 func TestCanaryHashIsNoneOfTheDeploymentControllers(t *testing.T) {
-	hash, err := canaryHash(template(t, `{metadata: {labels: {app: web}}, spec: {}}`))
+	hash, err := CanaryHash(template(t, `{metadata: {labels: {app: web}}, spec: {}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`^x[0-9a-f]{10}$`).MatchString(hash) {
 		t.Errorf("hash %q: want x and ten hex digits", hash)
 	}
-	labelled, err := canaryHash(template(t, `{metadata: {labels: {app: web, pod-template-hash: abc}}, spec: {}}`))
+	labelled, err := CanaryHash(template(t, `{metadata: {labels: {app: web, pod-template-hash: abc}}, spec: {}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

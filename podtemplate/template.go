@@ -1,4 +1,6 @@
-package controllers
+// Package podtemplate names pod templates: whoever asks whether two of them are one
+// revision, the controller or the kubectl plugin, must get the same answer.
+package podtemplate
 
 import (
 	"crypto/sha256"
@@ -14,27 +16,27 @@ import (
 // through typed structs: a client older than the cluster would drop a field it
 // does not know, and two different templates would look equal.
 
-// templateHash names a pod template in a normal form: without the label
+// Hash names a pod template in a normal form: without the label
 // pod-template-hash and the creation timestamp, and with nil and empty values
 // equal, as the Deployment controller compares templates itself.
-func templateHash(template map[string]any) (string, error) {
-	return digest(prune(bare(template)))
+func Hash(template map[string]any) (string, error) {
+	return digest(prune(Bare(template)))
 }
 
-// canaryHash is the pod-template-hash of a canary made from the template: "x"
+// CanaryHash is the pod-template-hash of a canary made from the template: "x"
 // and ten hex digits. The Deployment controller's own hashes have no "x" and no
 // digits 0 and 1, so the two can never meet; the name that follows from it makes
 // the create idempotent.
-func canaryHash(template map[string]any) (string, error) {
-	sum, err := digest(bare(template))
+func CanaryHash(template map[string]any) (string, error) {
+	sum, err := digest(Bare(template))
 	if err != nil {
 		return "", err
 	}
 	return "x" + sum[:10], nil
 }
 
-// bare is the template without what a ReplicaSet adds to it.
-func bare(template map[string]any) map[string]any {
+// Bare is the template without what a ReplicaSet adds to it.
+func Bare(template map[string]any) map[string]any {
 	out := maps.Clone(template)
 	meta, _ := out["metadata"].(map[string]any)
 	if meta == nil {
