@@ -40,6 +40,8 @@ func TestDeliver(t *testing.T) {
 		{"blue-green", blueGreenPromoted},
 		{"blue-green-verify", blueGreenVerifyFails},
 		{"ab-test", abTestReturns},
+		{"sticky-ladder", stickyLadder},
+		{"mirror-fails", mirrorFails},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,8 +13,10 @@ import (
 
 // meshClient is a client in the cluster; Plain ones opt out of injection.
 type meshClient struct {
-	Name     string
-	Plain    bool
+	Name  string
+	Plain bool
+	// Query follows the path.
+	Query    string
 	Rate     int
 	Protocol load.Protocol
 }
@@ -27,6 +29,7 @@ func TestMesh(t *testing.T) {
 		test func(*testing.T)
 	}{
 		{"mesh-rollout", meshRollout},
+		{"mesh-requests", meshRequests},
 		{"mesh-strict", meshStrict},
 		{"mesh-checks", meshChecks},
 		{"mesh-policies", meshPolicies},
