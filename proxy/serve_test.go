@@ -89,6 +89,7 @@ spec:
   hostnames: [split.example.com]
   rules:
   - {matches: [{path: {value: /b}}], backendRefs: [{name: b, port: 80}]}
+  - {matches: [{path: {value: /two}}], backendRefs: [{name: a, port: 80}, {name: b, port: 80}]}
   - {matches: [{path: {value: /half}}], backendRefs: [{name: a, port: 80}, {name: gone, port: 80}]}
 `
 

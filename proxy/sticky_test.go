@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -278,5 +279,52 @@ func TestStickyAndPods(t *testing.T) {
 	w.publish(50, 50)
 	if diff := cmp.Diff(before, answers()); diff != "" {
 		t.Errorf("the canary is back, and users get other answers:\n%s", diff)
+	}
+}
+
+// TestMatchComesAndGoes takes the canary's pods, its match and its copies away and
+// brings them back, each time in one push, while requests that match come without a
+// pause: every one is answered, by the one or the other.
+func TestMatchComesAndGoes(t *testing.T) {
+	w := newStickyWorld(t, `{match: [{headers: [{name: x-user-id, type: Present}]}], mirror: {percent: 50}}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	var answered, failed atomic.Int64
+	var done sync.WaitGroup
+	for i := range 4 {
+		done.Go(func() {
+			u := &user{}
+			if i > 0 {
+				u.id = "team" // One of them does not match, and is copied.
+			}
+			for ctx.Err() == nil {
+				if answer, err := w.visit(u); err != nil || answer != "a" && (answer != "b" || u.id == "") {
+					failed.Add(1)
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	pods, record := w.in.Pods, w.in.Rollouts[0].Status.Record
+	traffic := record.Traffic
+	for range 10 {
+		w.in.Pods = pods[:2] // The canary's is gone.
+		w.publish(0, 0)
+		record.Canary = ""
+		w.publish(0, 0)
+		w.in.Pods, record.Canary = pods, "x2" // Everything at once.
+		w.publish(0, 0)
+		if answer, err := w.visit(&user{id: "team"}); err != nil || answer != "b" {
+			t.Errorf("the match is confirmed, and %q answers, %v", answer, err)
+		}
+		record.Traffic = nil
+		w.publish(0, 0)
+		record.Traffic = traffic
+		w.publish(0, 0)
+	}
+	cancel()
+	done.Wait()
+	t.Logf("%d requests, %d failed", answered.Load(), failed.Load())
+	if failed.Load() > 0 || answered.Load() < 100 {
+		t.Errorf("%d of %d requests failed", failed.Load(), answered.Load())
 	}
 }

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -126,6 +127,43 @@ func TestEnvoyMatches(t *testing.T) {
 			want := map[bool]string{true: "b", false: "a"}[tc.canary]
 			if got := asks(t, base, "GET", "/b"+tc.query, tc.headers...); got != want {
 				t.Errorf("%s: %v %q goes to %s, want %s", tc.reason, tc.headers, tc.query, got, want)
+			}
+		})
+	}
+}
+
+// TestEnvoyAudience counts whom the real Envoy divides: by a weight only those who take
+// part, and, where a rule has two backends, within the Service's half.
+func TestEnvoyAudience(t *testing.T) {
+	const n = 1000
+	base := trafficGateway(t, 40, `
+match: [{headers: [{name: x-team, value: checkout}]}]
+audience: [{headers: [{name: x-country, value: de}]}, {cookies: [{name: tester, type: Present}]}]`, startPod(t, "a"), startPod(t, "b"))
+	cases := map[string]struct {
+		path    string
+		headers []string
+		share   float64
+	}{
+		"Others":        {"/b", nil, 0},
+		"Audience":      {"/b", []string{"x-country: de"}, 0.4},
+		"AudienceToo":   {"/b", []string{"Cookie: tester=1"}, 0.4},
+		"Match":         {"/b", []string{"x-team: checkout"}, 1},
+		"MatchFirst":    {"/b", []string{"x-team: checkout", "x-country: de"}, 1},
+		"HalfOthers":    {"/two", nil, 0},
+		"HalfAudience":  {"/two", []string{"x-country: de"}, 0.2},
+		"HalfOfMatches": {"/two", []string{"x-team: checkout"}, 0.5},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			canary := 0
+			for range n {
+				if asks(t, base, "GET", tc.path, tc.headers...) == "b" {
+					canary++
+				}
+			}
+			// Five standard deviations: one run in a million is outside by chance.
+			if off := math.Abs(float64(canary) - n*tc.share); off > 5*math.Sqrt(n*tc.share*(1-tc.share)) {
+				t.Errorf("the canary got %d of %d requests, want about %g of them", canary, n, tc.share)
 			}
 		})
 	}
