@@ -86,7 +86,7 @@ func mirrorFails(t *testing.T) {
 // Sidecars tell requests apart as the gateway does: one client's go to the canary, the other's to stable.
 func meshRequests(t *testing.T) {
 	s := begin(t, setup{Meshed: true, Replicas: 2, Strategy: `{canary: {steps: [{match: [{queryParams: [{name: team, value: checkout}]}], pause: {}}]}}`})
-	s.meshClients(meshClient{Name: "mesh", Rate: 30, Protocol: load.KeepAlive}, meshClient{Name: "team", Query: "?team=checkout", Rate: 30, Protocol: load.H2C})
+	s.meshClients(meshClient{Name: "mesh", Rate: 15, Protocol: load.KeepAlive}, meshClient{Name: "team", Query: "?team=checkout", Rate: 15, Protocol: load.KeepAlive})
 	s.injected("app=client")
 	f := s.load()
 	canary := s.change("v2")
