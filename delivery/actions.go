@@ -84,7 +84,7 @@ func (p *pass) turnAway(why string) {
 // turnDown refuses an action.
 func (p *pass) turnDown(a *v1alpha1.RolloutAction, why string) {
 	s := &v1alpha1.RolloutActionStatus{Phase: v1alpha1.ActionRefused, Message: why, AppliedAt: p.microNow()}
-	if p.Names.Kept {
+	if p.vouched(a) {
 		s.By = by(a)
 	}
 	p.reply(a, s, warning(EventActionRefused, fmt.Sprintf("%s of %s is refused: %s", a.Spec.Action, a.Name, why)))

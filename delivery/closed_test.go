@@ -219,7 +219,7 @@ func TestClosed(t *testing.T) {
 		"promotion begun":          {"it is finished after the window has closed", atWhole, shut(nil), "records Pinning"},
 		"failed":                   {"going back waits for nothing", steppingAt20, allOf(shut(nil), frozen, silentFor(time.Minute)), "records Retreating, weight 0/100 (then RolledBack; ProxySilent)"},
 		"back to stable":           {"going back waits for nothing", steppingAt20, allOf(shut(nil), frozen, func(o *Observation) { o.Deployment.Template = "A" }), "records Retreating, weight 0/100 (then Restore; Superseded)"},
-		"undo while warm":          {"so does this: its override comes with it", keptWarm, allOf(shut(nil), func(o *Observation) { o.Deployment.Template = "A" }), "records Preparing, size 0"},
+		"undo while warm":          {"so does this: its override comes with it", keptWarm, allOf(shut(nil), func(o *Observation) { o.Deployment.Template = "A" }), "records Preparing, size 0, overridden by crossfade"},
 		"a schedule without sense": {"nothing moves", steppingAt20, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidSchedule, Message: "m"} }, "Paused, InvalidSchedule"},
 	})
 	o := keptWarm()

@@ -39,6 +39,23 @@ func TestCrashes(t *testing.T) {
 			c.apply("A")
 			c.until(v1alpha1.PhaseHealthy, "rA")
 		},
+		"people": func(c *crashing) {
+			c.ro.Spec.Strategy.Canary.Steps[0].Pause = &v1alpha1.Pause{Requires: &v1alpha1.Requires{Approvals: 2}}
+			c.apply("B")
+			c.goOn(func() bool { r := c.record(); return r != nil && r.Step == 1 && r.AckedAt != nil })
+			c.ask("ann", v1alpha1.ActionPause, "xB")
+			c.ask("ann", v1alpha1.ActionPromote, "xB")
+			c.ask("ann", v1alpha1.ActionPromote, "xB")
+			c.goOn(func() bool { return false })
+			c.ask("bob", v1alpha1.ActionPromote, "xB")
+			c.ask("bob", v1alpha1.ActionResume, "xB")
+			c.goOn(func() bool { r := c.record(); return r.Step == 2 && r.AckedAt == nil })
+			c.ask("ann", v1alpha1.ActionAbort, "xB")
+			c.until(v1alpha1.PhaseRolledBack, "rA")
+			c.ask("ann", v1alpha1.ActionRetry, "xB")
+			c.ask("ann", v1alpha1.ActionPromoteFull, "xB")
+			c.until(v1alpha1.PhaseHealthy, "xB")
+		},
 		"deletion mid-way": func(c *crashing) {
 			c.apply("B")
 			c.goOn(func() bool { r := c.record(); return r != nil && r.Weight > 0 })
@@ -185,6 +202,14 @@ func (c *crashing) end() string {
 		fmt.Fprintf(&b, "Service %s label %q pin %q key %q endpoints %v\n", s.Name, s.Rollout, s.Pin, s.Key, s.Endpoints)
 	}
 	fmt.Fprintf(&b, "holder %v\n", c.holder != nil)
+	for _, a := range c.asked {
+		fmt.Fprintf(&b, "%s of %s: %s by %s, %s\n", a.Spec.Action, a.Annotations[v1alpha1.AnnotationBy], a.Status.Phase, a.Status.By, a.Status.Message)
+	}
+	if c.ro != nil {
+		for _, e := range c.ro.Status.History {
+			fmt.Fprintf(&b, "%s %s by %s\n", e.Outcome, e.Revision, e.By)
+		}
+	}
 	if r := c.record(); r != nil {
 		fmt.Fprintf(&b, "record %s stable %s canary %q failed %q\n", r.Stage, r.Stable, r.Canary, r.Failed)
 	}

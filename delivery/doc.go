@@ -85,6 +85,9 @@
 //	I13  Outside the windows of spec.schedule, and while a Freeze lasts, no canary
 //	     starts, no step begins and no promotion, unless record.override names the
 //	     revision. What has begun is finished, and going back waits for nothing.
+//	I14  What a person asks for has its effect once, in its turn, and only if the API
+//	     server vouches for who asked; a step that requires approvals ends with those
+//	     of so many people.
 //
 // # Guards
 //
@@ -156,6 +159,16 @@
 //	all pods there at the handover          TestPromotion/swap,_HPA_pods_pending (I5)
 //	a cut handover is finished              TestPromotion/cut_in_two, /cut,_third, TestCrashes (I7)
 //	joined means counted and numbered       TestPromotion/joined,_not_counted, /joined,_not_numbered
+//	an action has its effect once           TestActions/taken, TestCrashes/people (I7, I14)
+//	one action at a time                    TestActions/taken,_next (I14)
+//	another revision than the one seen      TestActions/promote,_other, /retry,_other
+//	nobody vouches for the name             TestGoldensOfPeople/action-refused (I14)
+//	only what is held can be promoted       TestActions/promote,_too_early, TestGoldensOfPeople/action-promote
+//	one person counts once                  TestActions/promote,_twice, /approvals,_one_of_two (I14)
+//	an annotation approves nothing          TestActions/approvals,_annotation (I14)
+//	what has failed goes back first         TestActions/failed,_then_full
+//	a person's pause holds                  TestActions/pause,_next, /full,_paused_later (I3)
+//	no abort in the midst of a handover     TestActions/abort,_in_the_swap (I5)
 //	no write behind a broken glass          TestHealthy/glass_broken
 //	finalizer never blocks                  TestHealthy/both_going, TestAdoption/namespace_goes
 package delivery

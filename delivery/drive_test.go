@@ -141,7 +141,7 @@ func tell(was, r *v1alpha1.Record) string {
 	if was == nil || was.Stable != r.Stable {
 		s += ", stable " + r.Stable
 	}
-	return s
+	return s + tellPeople(was, r)
 }
 
 // trafficWords tell which requests the canary gets beside its weight.

@@ -61,7 +61,7 @@ func (p *pass) nameless(a *v1alpha1.RolloutAction) string {
 	switch {
 	case !p.Names.Kept:
 		return "nobody knows who asked: " + p.Names.Message
-	case !a.CreationTimestamp.After(p.Names.Since):
+	case !p.vouched(a):
 		return "nobody knows who asked: the action is older than the admission policies; create it again"
 	case name == "":
 		return "nobody knows who asked: the API server has written no name; create it again"
@@ -69,6 +69,11 @@ func (p *pass) nameless(a *v1alpha1.RolloutAction) string {
 		return fmt.Sprintf("the user's name is longer than %d bytes", longestName)
 	}
 	return ""
+}
+
+// vouched says that the API server wrote down who created an action.
+func (p *pass) vouched(a *v1alpha1.RolloutAction) bool {
+	return p.Names.Kept && a.CreationTimestamp.After(p.Names.Since)
 }
 
 // onItsWay is the revision that is delivered, or why there is none.

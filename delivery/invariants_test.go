@@ -212,7 +212,7 @@ func (w *world) checkAdvance(was *v1alpha1.Record) {
 	switch {
 	case step.Pause != nil && approved(was, step.Pause): // a person ended it
 	case step.Pause != nil && step.Pause.Requires != nil:
-		w.violated("I13", "a step ends without the approvals that it requires")
+		w.violated("I14", "a step ends without the approvals that it requires")
 	case w.now.Sub(since) < step.heldFor():
 		w.violated("I3", "a pause is cut short")
 	case step.ByPerson && !strings.HasSuffix(w.ro.Annotations[v1alpha1.AnnotationPromote], fmt.Sprintf("%s/%d", was.Canary, was.Step)):

@@ -26,6 +26,30 @@ func (w *world) ask(who string, action v1alpha1.ActionKind, revision string) *v1
 	return &w.asked[len(w.asked)-1]
 }
 
+// tellPeople tells what of a record somebody has asked for.
+func tellPeople(was, r *v1alpha1.Record) string {
+	if was == nil {
+		was = &v1alpha1.Record{}
+	}
+	s := ""
+	if n := len(r.Approvals); n > len(was.Approvals) {
+		s += ", approved by " + r.Approvals[n-1].By
+	}
+	if r.Full && !was.Full {
+		s += ", in full"
+	}
+	switch {
+	case r.Paused != nil && was.Paused == nil:
+		s += ", paused by " + r.Paused.By
+	case r.Paused == nil && was.Paused != nil:
+		s += ", not paused"
+	}
+	if r.Override != nil && was.Override == nil {
+		s += ", overridden by " + r.Override.By
+	}
+	return s
+}
+
 // observeAsked is what the shell reads: live, as long as something has no answer.
 func (w *world) observeAsked(o *Observation) {
 	for i := range w.asked {
@@ -58,9 +82,9 @@ func (w *world) checkAnswer(a *v1alpha1.RolloutAction, s *v1alpha1.RolloutAction
 	applied := slices.Contains(w.facts.taken, a.UID)
 	switch {
 	case a.Status.Phase != "":
-		w.violated("I13", fmt.Sprintf("%s is answered twice", a.Name))
+		w.violated("I14", fmt.Sprintf("%s is answered twice", a.Name))
 	case applied != (s.Phase == v1alpha1.ActionApplied):
-		w.violated("I13", fmt.Sprintf("%s is %s, applied: %v", a.Name, s.Phase, applied))
+		w.violated("I14", fmt.Sprintf("%s is %s, applied: %v", a.Name, s.Phase, applied))
 	}
 }
 
@@ -73,11 +97,11 @@ func (w *world) checkTaken(next *v1alpha1.Record) {
 	pending := slices.IndexFunc(w.asked, func(a v1alpha1.RolloutAction) bool { return a.Status.Phase == "" })
 	switch {
 	case slices.Contains(w.facts.taken, t.UID):
-		w.violated("I13", fmt.Sprintf("an action is applied twice: %s", t.Message))
+		w.violated("I14", fmt.Sprintf("an action is applied twice: %s", t.Message))
 	case pending < 0 || w.asked[pending].UID != t.UID:
-		w.violated("I13", fmt.Sprintf("an action is applied out of turn: %s", t.Message))
+		w.violated("I14", fmt.Sprintf("an action is applied out of turn: %s", t.Message))
 	case !w.names.Kept:
-		w.violated("I13", fmt.Sprintf("an action is applied that nobody vouches for: %s", t.Message))
+		w.violated("I14", fmt.Sprintf("an action is applied that nobody vouches for: %s", t.Message))
 	}
 	w.facts.taken = append(w.facts.taken, t.UID)
 }

@@ -131,7 +131,7 @@ func TestWarm(t *testing.T) {
 			o.ReplicaSets = []ReplicaSet{o.ReplicaSets[0], running("rB", "B", OwnerDeployment, 4, 3)}
 		}, "records Restoring, size 0, stable rB"},
 		"stable deleted":  {"nothing to keep", keptWarm, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[:1] }, "LetGo web"},
-		"old again":       {"undo right after the promotion", keptWarm, func(o *Observation) { o.Deployment.Template = "A" }, "records Preparing, size 0"},
+		"old again":       {"undo right after the promotion", keptWarm, func(o *Observation) { o.Deployment.Template = "A" }, "records Preparing, size 0, overridden by crossfade"},
 		"third":           {"it waits until the old one is gone", keptWarm, func(o *Observation) { o.Deployment.Template = "C"; record(o).Since = at(-time.Second) }, "Promoting, Promoted\nasks again at 29s"},
 		"third, unheld":   {"I10", keptWarm, func(o *Observation) { o.Deployment.Template, o.Deployment.Hold = "C", "" }, "Hold web"},
 		"new stable lost": {"I11: the old one still serves", keptWarm, func(o *Observation) { o.ReplicaSets[1].Ready = 0 }, "Pin web to rA"},

@@ -343,7 +343,7 @@ func (p *pass) heldUntil() time.Time {
 // and nobody's word; but somebody who has promoted the canary meant it.
 func (p *pass) testOver() bool {
 	s := p.step()
-	if s == nil || !s.Returns || p.rec.TestSince == nil || len(p.rec.Approvals) > 0 || !p.past(p.heldUntil()) {
+	if s == nil || !s.Returns || p.rec.TestSince == nil || len(p.rec.Approvals) > 0 || p.rec.Full || !p.past(p.heldUntil()) {
 		return false
 	}
 	return p.rollBack(EventABTestEnded, fmt.Sprintf("the A/B test lasted %s", s.heldFor()))

@@ -53,8 +53,8 @@ const (
 	// approvals, it is one.
 	ActionPromote ActionKind = "Promote"
 	// ActionPromoteFull skips all steps that are left, with their holds, approvals
-	// and verdicts. Acks and pods are still waited for, and a check that fails on the
-	// way still goes back.
+	// and checks. Pods and acks are still waited for, and what fails of them still
+	// goes back.
 	ActionPromoteFull ActionKind = "PromoteFull"
 	// ActionAbort goes back to stable; the revision counts as failed.
 	ActionAbort ActionKind = "Abort"
