@@ -15,6 +15,7 @@ import (
 func TestSchedule(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"freeze":   freeze,
+		"override": override,
 		"window":   window,
 		"mistakes": scheduleMistakes,
 	} {
@@ -87,6 +88,34 @@ func freeze(t *testing.T) {
 		t.Error("the canary never answered: nothing was tested")
 	}
 	s.samePods("going back", pods, s.pods())
+}
+
+// Somebody lets one revision past a Freeze; that is recorded, and the next one waits again.
+func override(t *testing.T) {
+	s := begin(t, setup{Steps: []step{{50, "1s"}}})
+	f := s.load()
+	s.freezeNow()
+	s.rollout.SkipAll()
+	s.kubectl("set", "image", "deployment/"+name, name+"=crossfade.local/shop:v2")
+	waits := func(r live.Rollout) bool { return strings.HasPrefix(r.Status.WaitingFor, "freeze ") }
+	r := s.await("waits for the Freeze", waits)
+	canary := strings.Fields(r.Status.Message)[1] // "revision X waits for ..."
+	s.must(fmt.Sprintf(`
+apiVersion: crossfade.dev/v1alpha1
+kind: RolloutAction
+metadata: {generateName: payments-, namespace: %s}
+spec: {rollout: payments, action: Override, revision: %s, reason: it mends the checkout}
+`, s.Namespace, canary), "create", "-f", "-")
+	s.promoted(canary)
+	if out := s.kubectl("get", "freeze", s.Namespace, "-o", `jsonpath={.status.conditions[?(@.type=="Active")].status}`); out != "True" {
+		t.Errorf("the Freeze has to hold still, Active is %q", out)
+	}
+	s.rollout.SkipAll()
+	s.kubectl("set", "env", "deployment/"+name, "VERSION=v4")
+	s.await("waits again: the override was for the other revision", waits)
+	if counts := f.judge(map[string]string{canary: "v2"}); counts.Versions["v4"] > 0 {
+		t.Errorf("the frozen revision answered: %v", counts)
+	}
 }
 
 // A window that opens at the next full minute: not a second earlier does the canary start.

@@ -119,7 +119,9 @@ type WorkloadRef struct {
 	// +optional
 	// +kubebuilder:default="Deployment"
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self == 'Deployment'",message="only Deployments can be delivered: set kind to Deployment"
+	// +kubebuilder:validation:XValidation:rule="self != 'StatefulSet'",message="StatefulSets cannot be delivered: their pods have names and volumes of their own, so that two revisions cannot stand side by side; name a Deployment, and leave this one to its own rolling update (with partition)"
+	// +kubebuilder:validation:XValidation:rule="self != 'DaemonSet'",message="DaemonSets cannot be delivered: they have one pod on each node, so that two revisions cannot stand side by side there; name a Deployment, and leave this one to its own rolling update"
+	// +kubebuilder:validation:XValidation:rule="self in ['Deployment', 'StatefulSet', 'DaemonSet']",message="only Deployments can be delivered: set kind to Deployment"
 	Kind string `json:"kind,omitempty"`
 	// +required
 	// +kubebuilder:validation:MinLength=1

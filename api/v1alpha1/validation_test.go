@@ -66,7 +66,9 @@ func TestValidation(t *testing.T) {
 			set(s, []any{map[string]any{"weight": int64(100)}}, "strategy", "canary", "steps")
 			delete(s["strategy"].(map[string]any)["canary"].(map[string]any), "totalWeight")
 		}},
-		"other kind":         {change: put("StatefulSet", "workloadRef", "kind"), want: "set kind to Deployment"},
+		"other kind":         {change: put("ReplicaSet", "workloadRef", "kind"), want: "only Deployments can be delivered: set kind to Deployment"},
+		"StatefulSet":        {change: put("StatefulSet", "workloadRef", "kind"), want: "StatefulSets cannot be delivered: their pods have names and volumes of their own"},
+		"DaemonSet":          {change: put("DaemonSet", "workloadRef", "kind"), want: "DaemonSets cannot be delivered: they have one pod on each node"},
 		"other apiVersion":   {change: put("apps/v2", "workloadRef", "apiVersion"), want: "set apiVersion to apps/v1"},
 		"bad workload name":  {change: put("Pay_ments", "workloadRef", "name"), want: "must be the name of a Deployment"},
 		"bad service name":   {change: put("1pay", "serviceRef", "name"), want: "must be the name of a Service"},
