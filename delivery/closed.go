@@ -59,8 +59,13 @@ func (p *pass) close(a schedule.Answer) {
 	}
 	p.pause(message)
 	p.words.reason, p.words.waits = v1alpha1.ReasonClosed, a.Short
-	if p.wasReason(v1alpha1.ConditionReady) != v1alpha1.ReasonClosed {
-		p.event(EventClosed, message)
+}
+
+// tellClosed tells that a delivery begins to wait, when that is what the pass says in
+// the end: a gate may be asked for what something else holds up, too.
+func (p *pass) tellClosed() {
+	if p.words.reason == v1alpha1.ReasonClosed && p.wasReason(v1alpha1.ConditionReady) != v1alpha1.ReasonClosed {
+		p.event(EventClosed, p.words.message)
 	}
 }
 

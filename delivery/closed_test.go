@@ -229,6 +229,38 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// TestClosedIsToldOnce: with the pass that says it in the end, and no other.
+func TestClosedIsToldOnce(t *testing.T) {
+	closed := func(o *Observation) int {
+		n := 0
+		for _, e := range Decide(*o).Events {
+			if e.Reason == EventClosed {
+				n++
+			}
+		}
+		return n
+	}
+	o := steppingAt20()
+	o.Schedule = read(t, &v1alpha1.Schedule{Allow: []v1alpha1.Window{window("0 14 * * *", time.Hour)}})
+	if n := closed(o); n != 1 {
+		t.Errorf("told %d times when it begins to wait, want once", n)
+	}
+	record(o).Full = true
+	if n := closed(o); n != 1 {
+		t.Errorf("two rules ask the gate: told %d times, want once", n)
+	}
+	silent := steppingAt20()
+	silent.Schedule, record(silent).Full = o.Schedule, true
+	silentFor(time.Second)(silent)
+	if n := closed(silent); n != 0 {
+		t.Errorf("it waits for proxies, but told %d times that it waits for a window", n)
+	}
+	o.Rollout.Status.Conditions = Decide(*o).Status.Conditions
+	if n := closed(o); n != 0 {
+		t.Errorf("told %d times again", n)
+	}
+}
+
 func read(t *testing.T, s *v1alpha1.Schedule) *schedule.Schedule {
 	t.Helper()
 	out, err := schedule.Read(s)

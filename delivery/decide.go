@@ -194,6 +194,7 @@ func (p *pass) finish() Plan {
 	} else {
 		p.plan.Actions = append(p.plan.Actions, p.last...)
 	}
+	p.tellClosed()
 	p.plan.Status = p.status()
 	return p.plan
 }
