@@ -185,7 +185,7 @@ func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, 
 		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 		observer: &observer{
 			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: b.samples.now,
-			proxies: proxies, prober: policies, besides: b, parser: newParser(mgr.GetClient()), matcher: newMatcher(),
+			proxies: proxies, prober: policies, besides: b, parser: newParser(mgr.GetClient()), adviser: newAdviser(), matcher: newMatcher(),
 		},
 	}
 }

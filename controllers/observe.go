@@ -33,6 +33,7 @@ type observer struct {
 	config  *configWatch
 	besides
 	parser  *parser
+	adviser *adviser
 	matcher *matcher
 }
 
@@ -87,6 +88,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		return nil, err
 	}
 	o.portsLacking(out)
+	out.Advice = o.adviser.codes(ro)
 	out.Samples, out.Told, out.HookAnswers = o.samples.answered(ro), o.notices.told(ro), o.hooks.answered(ro)
 	out.Config, out.ConfigKnown = o.config.versions(out.Rollout.Namespace, out.config)
 	out.Policies = o.prober.policies(ctx, out)

@@ -68,6 +68,9 @@ type Observation struct {
 	// Budgets are the PodDisruptionBudgets that count the Deployment's pods whatever
 	// their revision, sorted by name.
 	Budgets []Budget
+	// Advice are the codes of what the rules of package advice find in the spec, in
+	// order. It decides nothing.
+	Advice []string
 	// NamespaceTerminating says that the namespace goes: nothing is put back.
 	NamespaceTerminating bool
 }

@@ -237,6 +237,7 @@ func (p *pass) conditions(phase v1alpha1.Phase, reason, message string) []metav1
 	if changed := p.configChanged(); len(changed) > 0 {
 		list = append(list, p.condition(v1alpha1.ConditionConfigChanged, true, v1alpha1.ReasonChangedInPlace, configSentence(changed)))
 	}
+	list = append(list, p.advised()...)
 	if ports := p.Proxies.ByConnection; len(ports) > 0 {
 		message := fmt.Sprintf("port %s is TCP: inside the mesh new connections are divided, not requests, and open ones stay where they are; declare HTTP by the port's appProtocol if it is", join(ports))
 		if slices.ContainsFunc(p.steps(), func(s Step) bool { return s.Traffic != nil }) {

@@ -101,6 +101,9 @@ const (
 	// was changed in place during a delivery, until that ends; without such a change
 	// there is no such condition.
 	ConditionConfigChanged = "ConfigChanged"
+	// ConditionAdvice is True while rules of `kubectl crossfade analyze` find something
+	// in the Rollout's spec; its message has their codes. It decides nothing.
+	ConditionAdvice = "Advice"
 )
 
 // ConditionActive of a Freeze is True while it holds deliveries.
@@ -150,4 +153,5 @@ const (
 	ReasonIntegerMinAvailable = "IntegerMinAvailable"
 	ReasonTCPPorts            = "TCPPorts"
 	ReasonChangedInPlace      = "ChangedInPlace"
+	ReasonFindings            = "Findings"
 )

@@ -14,7 +14,7 @@ var checkRules = []Rule{
 	{
 		Code: "XF0151", Name: "WindowTooShort", Severity: Warning,
 		What: "A query looks back over a window shorter than two scrapes of the proxies: rate() needs two samples, and finds one or none. The check has no data now and then, or always.",
-		Mend: "Make the window four scrapes long: write [1m] instead, or raise the check's interval where the query says [{{.Interval}}].",
+		Mend: "Make the window four scrapes long: set the check's window to 1m, or write [1m] in the query.",
 		find: windowTooShort,
 	},
 	{
@@ -91,21 +91,36 @@ func windowTooShort(s *scene) {
 		return
 	}
 	s.checks(func(ro *v1alpha1.Rollout, c *v1alpha1.Check, field string) {
-		if c.Prometheus == nil {
-			return
-		}
-		interval := delivery.Interval(ro, c)
-		shortest := time.Duration(0)
-		for _, m := range window.FindAllStringSubmatch(strings.ReplaceAll(c.Prometheus.Query, "{{.Interval}}", interval.String()), -1) {
-			if d := promDuration(m[1]); shortest == 0 || d < shortest {
-				shortest = d
-			}
-		}
-		if shortest > 0 && shortest < 2*s.ScrapeInterval {
-			s.found(RefTo("Rollout", ro), field+".prometheus.query", "check %s looks back over %s, and the proxies are scraped every %s", c.Name, shortest, s.ScrapeInterval)
+		if shortest := shortestWindow(ro, c); shortest > 0 && shortest < 2*s.ScrapeInterval {
+			s.found(RefTo("Rollout", ro), field, "check %s looks back over %s, and the proxies are scraped every %s", c.Name, shortest, s.ScrapeInterval)
 		}
 	})
 }
+
+// shortestWindow is the shortest time that a check looks back over; 0 where nobody
+// knows.
+func shortestWindow(ro *v1alpha1.Rollout, c *v1alpha1.Check) time.Duration {
+	own := delivery.Interval(ro, c)
+	if c.Window != nil {
+		own = c.Window.Duration
+	}
+	switch {
+	case c.SuccessRate != nil, c.Latency != nil, c.RequestRate != nil:
+		return own
+	case c.Prometheus == nil:
+		return 0
+	}
+	shortest := time.Duration(0)
+	for _, m := range window.FindAllStringSubmatch(interval.ReplaceAllString(c.Prometheus.Query, own.String()), -1) {
+		if d := promDuration(m[1]); shortest == 0 || d < shortest {
+			shortest = d
+		}
+	}
+	return shortest
+}
+
+// interval is where a query inserts it.
+var interval = regexp.MustCompile(`\{\{\s*\.Interval\s*\}\}`)
 
 // promDuration reads what window has matched.
 func promDuration(text string) time.Duration {
@@ -245,9 +260,9 @@ func fewRequests(s *scene) {
 func deadlineTooShort(s *scene) {
 	s.checks(func(ro *v1alpha1.Rollout, c *v1alpha1.Check, field string) {
 		deadline := delivery.Deadline(ro)
-		switch interval, first := delivery.Interval(ro, c), delivery.FirstMeasured(ro, c); {
-		case interval >= deadline:
-			s.found(RefTo("Rollout", ro), field+".interval", "check %s is measured every %s, and progressDeadlineSeconds is %d", c.Name, interval, int(deadline/time.Second))
+		switch every, first := delivery.Interval(ro, c), delivery.FirstMeasured(ro, c); {
+		case every >= deadline:
+			s.found(RefTo("Rollout", ro), field+".interval", "check %s is measured every %s, and progressDeadlineSeconds is %d", c.Name, every, int(deadline/time.Second))
 		case first >= deadline:
 			s.found(RefTo("Rollout", ro), field+".initialDelay", "check %s is measured first after %s, and progressDeadlineSeconds is %d", c.Name, first, int(deadline/time.Second))
 		}

@@ -74,6 +74,12 @@ var policyRules = []Rule{
 		Mend: "Allow from: [{namespace: crossfade-system, serviceAccounts: [crossfade-gateway]}].",
 		find: gatewayDenied,
 	},
+	{
+		Code: "XF0511", Name: "EverybodyKnowsAll", Severity: Info,
+		What: "The cluster has more than 1000 ports of Services, and the sidecars of a meshed namespace know all of them: each takes memory for them and hears of each of their pods. A gRPC client without Envoy refuses an answer over 4 MiB, which is some thousand ports.",
+		Mend: "Name in a MeshPolicy of the namespace whom its pods call: egress.namespaces.",
+		find: everybodyKnowsAll,
+	},
 }
 
 // The gateway's identity, as it is installed.
@@ -312,6 +318,27 @@ func gatewayDenied(s *scene) {
 			if routes := s.routesTo(o); len(routes) > 0 {
 				s.found(RefTo("MeshPolicy", p), "spec.access.allow", "HTTPRoute %s leads to Service %s, and the gateway may not call its pods", routes[0].Name, o.Name)
 			}
+		}
+	}
+}
+
+// many ports of Services are felt in each sidecar.
+const many = 1000
+
+func everybodyKnowsAll(s *scene) {
+	known := 0
+	for _, o := range s.Services {
+		known += len(o.Spec.Ports)
+	}
+	if known <= many {
+		return
+	}
+	for _, ns := range s.Namespaces {
+		scoped := slices.ContainsFunc(s.Policies, func(p *v1alpha1.MeshPolicy) bool {
+			return p.Namespace == ns.Name && len(p.Spec.TargetRefs) == 0 && p.Spec.Egress != nil && len(p.Spec.Egress.Namespaces) > 0
+		})
+		if meshed, _ := s.meshed(ns.Name); meshed && !scoped {
+			s.found(Ref{Kind: "Namespace", Name: ns.Name}, "", "its sidecars know %d ports of Services", known)
 		}
 	}
 }

@@ -151,7 +151,10 @@ func every(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration:
 var checkCases = map[string]ruleCase{
 	"XF0151": {
 		func(w *shop) { w.check.Interval = every(29 * time.Second) },
-		func(w *shop) { w.check.Interval = every(30 * time.Second) },
+		func(w *shop) {
+			w.check.Interval, w.check.Window = every(10*time.Second), every(30*time.Second)
+			w.check.Prometheus.Query = `rate(x{revision="{{ .Canary }}"}[{{ .Interval }}])`
+		},
 	},
 	"XF0152": {
 		func(w *shop) {
@@ -560,6 +563,13 @@ var policyCases = map[string]ruleCase{
 		func(w *shop) { secondPolicy(w, &v1alpha1.RetryPolicy{}) },
 		func(w *shop) { secondPolicy(w, nil) },
 	},
+	"XF0511": {
+		func(w *shop) { crowd(w, 1000) },
+		func(w *shop) {
+			crowd(w, 1000)
+			w.Policies = append(w.Policies, &v1alpha1.MeshPolicy{ObjectMeta: named("all"), Spec: v1alpha1.MeshPolicySpec{Egress: &v1alpha1.EgressPolicy{Namespaces: []string{"ledger"}}}})
+		},
+	},
 	"XF0510": {
 		func(w *shop) {
 			w.policy.Spec.Access = &v1alpha1.AccessPolicy{Default: v1alpha1.AccessDeny, Allow: []v1alpha1.AccessRule{{From: []v1alpha1.AccessSource{{Namespace: "shop"}}}}}
@@ -568,6 +578,13 @@ var policyCases = map[string]ruleCase{
 			w.policy.Spec.Access = &v1alpha1.AccessPolicy{Default: v1alpha1.AccessDeny, Allow: []v1alpha1.AccessRule{{From: []v1alpha1.AccessSource{{Namespace: "crossfade-system"}}}}}
 		},
 	},
+}
+
+// crowd adds Services with a port each.
+func crowd(w *shop, n int) {
+	for range n {
+		w.Services = append(w.Services, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "crowd"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}})
+	}
 }
 
 // secondPolicy adds a policy for the same Service, which sets timeouts at least.

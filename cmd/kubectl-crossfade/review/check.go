@@ -142,7 +142,7 @@ func (k *check) subject(s *subject) (*result, error) {
 // chosen are the checks to be measured.
 func (k *check) chosen(ro *v1alpha1.Rollout) ([]v1alpha1.Check, error) {
 	if ro.Spec.Analysis == nil || len(ro.Spec.Analysis.Checks) == 0 {
-		return nil, fmt.Errorf("Rollout %s has no checks: add spec.analysis", ro.Name)
+		return nil, fmt.Errorf("there are no checks in Rollout %s: add spec.analysis", ro.Name)
 	}
 	if len(k.names) == 0 {
 		return ro.Spec.Analysis.Checks, nil
@@ -155,7 +155,7 @@ func (k *check) chosen(ro *v1alpha1.Rollout) ([]v1alpha1.Check, error) {
 			for _, c := range ro.Spec.Analysis.Checks {
 				have = append(have, c.Name)
 			}
-			return nil, fmt.Errorf("Rollout %s has no check %s: it has %s", ro.Name, name, strings.Join(have, ", "))
+			return nil, fmt.Errorf("there is no check %s in Rollout %s: it has %s", name, ro.Name, strings.Join(have, ", "))
 		}
 		list = append(list, ro.Spec.Analysis.Checks[i])
 	}
