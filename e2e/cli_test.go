@@ -141,6 +141,7 @@ func pluginRollback(t *testing.T) {
 		t.Errorf("the outcome has to have the query of the failed check:\n%s", out)
 	}
 	s.cli(0, "failed "+canary, "get", name)
+	s.cli(2, "was rolled back", "wait", name, "--image", "crossfade.local/shop:v3", "--timeout", "20s")
 	if counts := f.judge(map[string]string{canary: "v3"}); counts.Own["v3"] == 0 {
 		t.Errorf("v3 never answered with an error: nothing was tested: %v", counts)
 	}

@@ -12,7 +12,8 @@ import (
 // happens: no number that is measured again and again is in it.
 func Headline(r *v1alpha1.Rollout) string {
 	words := []string{PhaseWord(r)}
-	if r.Status.StepSummary != "" {
+	// Most messages of a step begin with it.
+	if r.Status.StepSummary != "" && !strings.HasPrefix(r.Status.Message, "step ") {
 		words = append(words, "step "+r.Status.StepSummary)
 	}
 	for _, c := range r.Status.Checks {
