@@ -32,6 +32,7 @@ type scene struct {
 	generation     int64
 	behind         bool
 	replicas       int64
+	leaving        bool
 	trouble        Trouble
 	after          time.Duration
 }
@@ -52,6 +53,9 @@ func (s scene) sight() Sight {
 	r := &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments", Generation: 1}}
 	r.Spec.WorkloadRef.Name = "payments"
 	r.Status = v1alpha1.RolloutStatus{ObservedGeneration: 1, Phase: s.phase, Message: s.message, Checks: s.checks, History: s.history}
+	if s.leaving {
+		r.DeletionTimestamp = &metav1.Time{Time: noon}
+	}
 	if s.behind {
 		r.Generation = 2
 	}
@@ -113,7 +117,8 @@ var (
 			Stage: v1alpha1.StageRolledBack, Stable: "rev1", Failed: "rev2", Reason: "CheckFailed", Message: "check errors failed: 0.3 is above max 0.01",
 		},
 	}
-	mistake = healthy1.with(func(s *scene) {
+	noVerdict2 = paused2.with(func(s *scene) { s.ready, s.stalled = v1alpha1.ReasonNoVerdict, v1alpha1.ReasonNoVerdict })
+	mistake    = healthy1.with(func(s *scene) {
 		s.image, s.promoted, s.stalled, s.message = "v2", false, v1alpha1.ReasonInvalidQuery, "the query is no template"
 	})
 )
@@ -154,6 +159,14 @@ func TestLook(t *testing.T) {
 		"the older revision's rollback": {
 			reason: "Revision 2 was rolled back; the template is the third's now, which is not seen yet.",
 			seen:   []scene{failed2.with(func(s *scene) { s.image = "v3" })}, want: Waiting, message: "has not begun",
+		},
+		"the older revision's rollback, and an earlier revision again": {
+			reason: "The third's ReplicaSet is there as history; it is still the second that was rolled back.",
+			seen:   []scene{failed2.with(func(s *scene) { s.image, s.known = "v3", []string{"v1", "v2", "v3"} })}, want: Waiting, revision: "rev3",
+		},
+		"being deleted": {
+			reason: "Nothing is delivered by it any more.",
+			seen:   []scene{step2.with(func(s *scene) { s.leaving = true })}, want: Broken, message: "being deleted",
 		},
 		"an undo that is not seen yet": {
 			reason: "Revision 1 has a ReplicaSet and was stable before; until it is again, it is not promoted.",
@@ -215,7 +228,8 @@ func TestLook(t *testing.T) {
 					s.history = []v1alpha1.HistoryEntry{ended("rev2", v1alpha1.OutcomePromoted, -time.Hour)}
 				}),
 				step2.with(func(s *scene) {
-					s.image, s.history = "v3", []v1alpha1.HistoryEntry{ended("rev2", v1alpha1.OutcomePromoted, -time.Hour)}
+					s.image, s.record.Canary = "v3", "rev3"
+					s.history = []v1alpha1.HistoryEntry{ended("rev2", v1alpha1.OutcomePromoted, -time.Hour)}
 				}),
 			},
 			want: Superseded, revision: "rev2",
@@ -253,7 +267,7 @@ func TestLook(t *testing.T) {
 		},
 		"no verdict": {
 			reason: "Without numbers it is Paused, too, but goes on by itself when they come.",
-			seen:   []scene{paused2.with(func(s *scene) { s.ready, s.stalled = v1alpha1.ReasonNoVerdict, v1alpha1.ReasonNoVerdict })},
+			seen:   []scene{noVerdict2, noVerdict2.at(settle)},
 			want:   Waiting,
 		},
 		"no replicas": {
