@@ -87,7 +87,7 @@ type Holds struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=fz,categories={all,crossfade}
+// +kubebuilder:resource:scope=Cluster,shortName=fz,categories=crossfade
 // +kubebuilder:printcolumn:name="NAMESPACES",type=string,JSONPath=`.status.namespaces`
 // +kubebuilder:printcolumn:name="FROM",type=string,JSONPath=`.spec.from`
 // +kubebuilder:printcolumn:name="TO",type=string,JSONPath=`.spec.to`
