@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -67,6 +68,65 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestVouched lets a person with the operators' role pause and take back a delivery:
+// from his request to the record, with the policies of a real API server.
+func TestVouched(t *testing.T) {
+	idle := startIdle(t, 1)
+	key := idle.request.NamespacedName
+	c := &crew{t: t, config: idle.config, root: newClient(t, idle.config)}
+	c.create("rbac", "people.yaml")
+	c.bind("otto", "crossfade-operator")
+	c.create("policies", "names.yaml", "acts.yaml")
+	c.settle(t)
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	if err := c.root.Patch(t.Context(), d, client.RawPatch(types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	ro := &v1alpha1.Rollout{}
+	idle.until(t, "a canary is on its way", func() bool { return idle.passed(t, ro).Record.Canary != "" })
+	canary := ro.Status.Record.Canary
+
+	says := func(kind v1alpha1.ActionKind) *v1alpha1.RolloutAction {
+		a := action(kind)
+		a.Namespace, a.GenerateName, a.Spec.Rollout, a.Spec.Revision = key.Namespace, key.Name+"-", key.Name, canary
+		a.Annotations = map[string]string{v1alpha1.AnnotationBy: "somebody else"}
+		if err := c.as("otto").Create(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		return idle.answered(t, a, key)
+	}
+	var paused *v1alpha1.RolloutAction
+	idle.until(t, "actions are newer than the policies", func() bool {
+		paused = says(v1alpha1.ActionPause)
+		return !strings.Contains(paused.Status.Message, "older than the admission policies")
+	})
+	if s := paused.Status; s.Phase != v1alpha1.ActionApplied || s.By != "otto" || s.Message != "revision "+canary+" stays where it is" {
+		t.Errorf("got %+v", s)
+	}
+	if w := idle.passed(t, ro).Record.Paused; w == nil || w.By != "otto" || w.Reason != "INC-7" {
+		t.Errorf("the record has to say who paused: %+v", w)
+	}
+	if s := says(v1alpha1.ActionAbort).Status; s.Phase != v1alpha1.ActionApplied || s.By != "otto" {
+		t.Errorf("got %+v", s)
+	}
+	status := idle.passed(t, ro)
+	if len(status.History) != 1 || status.History[0].Outcome != v1alpha1.OutcomeAborted || status.History[0].By != "otto" || status.Record.Reason != "Aborted" {
+		t.Errorf("the status has to say who aborted: %+v, %+v", status.History, status.Record)
+	}
+}
+
+// passed makes a pass and reads what it has left.
+func (l *idleLoop) passed(t *testing.T, ro *v1alpha1.Rollout) *v1alpha1.RolloutStatus {
+	t.Helper()
+	if _, err := l.Reconcile(t.Context(), l.request); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.observer.live.Get(t.Context(), l.request.NamespacedName, ro); err != nil {
+		t.Fatal(err)
+	}
+	return &ro.Status
 }
 
 // act creates an action.

@@ -75,6 +75,7 @@ type idleLoop struct {
 	*rolloutLoop
 	request  ctrl.Request
 	requests atomic.Int64
+	config   *rest.Config // an administrator's
 }
 
 func (l *idleLoop) pass(t testing.TB) {
@@ -92,8 +93,10 @@ func startIdle(t testing.TB, n int) *idleLoop {
 	log.SetLogger(logr.Discard())
 	config := startAPIServer(t, envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd"), gatewayAPI(t)}})
 	populate(t, newClient(t, config), n)
-	out := &idleLoop{request: ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespaceOf(0), Name: "web-0"}}}
+	out := &idleLoop{config: config, request: ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespaceOf(0), Name: "web-0"}}}
 	counted := rest.CopyConfig(config)
+	// The policies know the controller by its name; what it may is tested elsewhere.
+	counted.Impersonate = rest.ImpersonationConfig{UserName: ourUser, Groups: []string{"system:masters"}}
 	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{next, &out.requests} })
 	mgr := startCaches(t, counted)
 	gateway := proxy.DefaultOptions().Gateway
