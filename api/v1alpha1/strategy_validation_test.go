@@ -1,6 +1,8 @@
 package v1alpha1_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -87,6 +89,7 @@ func TestStrategies(t *testing.T) {
 			}
 		})
 	}
+	t.Run("samples", func(t *testing.T) { testSamples(t, c) })
 	t.Run("switched", func(t *testing.T) { testSwitch(t, c) })
 }
 
@@ -99,6 +102,28 @@ func withStrategy(t *testing.T, strategy string) *unstructured.Unstructured {
 	}
 	set(u.Object["spec"].(map[string]any), parsed, "strategy")
 	return u
+}
+
+// testSamples: what people copy must be taken.
+func testSamples(t *testing.T, c client.Client) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "config", "samples", "strategies", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("samples: %v, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(text, &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		u.SetNamespace("default")
+		if err := c.Create(t.Context(), u, client.DryRunAll); err != nil {
+			t.Errorf("%s is refused: %v", file, err)
+		}
+	}
 }
 
 // testSwitch changes from each strategy to another one in every phase.
