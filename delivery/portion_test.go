@@ -183,6 +183,9 @@ func TestWays(t *testing.T) {
 			answer(o, Number, 0.5)
 			o.ReplicaSets[0].Ready = 0
 		}, "records Retreating (then RolledBack; CheckFailed)"},
+		"match, stable alive again": {"what waited for stable goes back now", goingBack, func(o *Observation) {
+			record(o).Traffic = &v1alpha1.Traffic{Match: []v1alpha1.RequestMatch{matching("x-team")}}
+		}, "records Retreating, no others"},
 		"match removed":        {"its users go back at once", matchedOnly, both(matches(), func(o *Observation) { o.Proxies.Acked, o.Proxies.PendingSince = 1, start }), "records Stepping step 1, weight 0/100, no others, not acked"},
 		"match not understood": {"nothing moves", matchedOnly, both(matches("("), func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidMatch, Message: "m"} }), "Paused, InvalidMatch\nasks again at 9m30s"},
 		"match added":          {"judged first", matchedOnly, matches("x-team", "x-beta"), "measures errors of xB at step 1\nasks again at 9m30s"},
