@@ -313,3 +313,19 @@ func TestGatesOfWays(t *testing.T) {
 		"a test that returns": {"to stable nothing is held", testing50(v1alpha1.ABTestReturn, time.Minute), frozen, "records Retreating, weight 0/100, no others (then RolledBack; ABTestEnded)"},
 	})
 }
+
+// TestPromoteWithoutHold: a switch that waits for a person alone can be promoted by
+// one, and one whose hold is over, too.
+func TestPromoteWithoutHold(t *testing.T) {
+	for name, hold := range map[string]*v1alpha1.Hold{"no hold": nil, "hold over": {Duration: *lasting(time.Second)}} {
+		o := previewed()
+		b := o.Rollout.Spec.Strategy.BlueGreen
+		b.AutoPromote, b.Hold = false, hold
+		o.Names = Names{Known: true, Kept: true}
+		a := &v1alpha1.RolloutAction{Spec: v1alpha1.RolloutActionSpec{Action: v1alpha1.ActionPromote, Revision: "xB"}}
+		a.CreationTimestamp, a.Annotations = metav1.NewTime(start), map[string]string{v1alpha1.AnnotationBy: "ann"}
+		if why := newPass(*o).unfit(a); why != "" {
+			t.Errorf("%s: refused: %s", name, why)
+		}
+	}
+}
