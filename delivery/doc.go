@@ -170,5 +170,10 @@
 //	a person's pause holds                  TestActions/pause,_next, /full,_paused_later (I3)
 //	no abort in the midst of a handover     TestActions/abort,_in_the_swap (I5)
 //	no write behind a broken glass          TestHealthy/glass_broken
+//	a hook holds what stands behind it      TestHookGates/step,_asked, /start,_asked, /during,_asked (I3)
+//	asked only once the record says so      TestHookGates/step,_asked_first, TestSimulation (I7)
+//	an answer is about this delivery        TestHookGates/step,_other_revision, /step,_other_attempt (I3)
+//	a hook's wait has an end                TestHookGates/step,_deadline, /during,_deadline (I9)
+//	what is told afterwards holds nothing   TestHooksAfterwards/not_in_the_way, TestHookWords
 //	finalizer never blocks                  TestHealthy/both_going, TestAdoption/namespace_goes
 package delivery

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type shop struct {
 
 	mu    sync.Mutex
 	fault fault
+	asked map[string]int // by the key of a hook's question
 }
 
 func newShop(s settings) *shop {
@@ -40,6 +42,7 @@ func newShop(s settings) *shop {
 	mux.HandleFunc("GET /fault", h.showFault)
 	mux.HandleFunc("POST /fault", h.setFault)
 	mux.Handle("GET /talk", talk.webSocket())
+	mux.HandleFunc("POST /gate/{status}", h.gate)
 	mux.HandleFunc("/", h.answer)
 	h.Handler = talk.handler(mux)
 	return h
@@ -57,6 +60,29 @@ func (h *shop) health(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+// gate is who is asked by a hook: it answers 425 for the first few times (later), to each question anew, and then
+// with the status in its path.
+func (h *shop) gate(w http.ResponseWriter, r *http.Request) {
+	later, _ := strconv.Atoi(r.URL.Query().Get("later"))
+	status, err := strconv.Atoi(r.PathValue("status"))
+	if err != nil || status < 200 || status > 599 {
+		http.Error(w, "the path is /gate/STATUS", http.StatusBadRequest)
+		return
+	}
+	key := r.Header.Get("Crossfade-Delivery")
+	h.mu.Lock()
+	if h.asked == nil {
+		h.asked = map[string]int{}
+	}
+	h.asked[key]++
+	times := h.asked[key]
+	h.mu.Unlock()
+	if times <= later {
+		status = http.StatusTooEarly
+	}
+	w.WriteHeader(status)
 }
 
 // answer tells who answers, in headers and body. An error of the version's own bears its name too: by that a
