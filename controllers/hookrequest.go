@@ -144,24 +144,31 @@ func (a *asker) endpoints(ctx context.Context, s *corev1.Service, port string) (
 	}
 	own := []netip.AddrPort{}
 	for i := range list.Items {
-		slice := &list.Items[i]
-		for _, p := range slice.Ports {
+		for _, p := range list.Items[i].Ports {
 			if p.Port == nil || *p.Port < 1 || *p.Port > 65535 || (p.Name == nil && port != "") || (p.Name != nil && *p.Name != port) {
 				continue
 			}
-			for _, e := range slice.Endpoints {
-				if e.Conditions.Ready != nil && !*e.Conditions.Ready {
-					continue
-				}
-				for _, address := range e.Addresses {
-					if ip, err := netip.ParseAddr(address); err == nil {
-						own = append(own, netip.AddrPortFrom(ip, uint16(*p.Port)))
-					}
-				}
+			for _, a := range readyAddresses(&list.Items[i]) {
+				own = append(own, netip.AddrPortFrom(a, uint16(*p.Port)))
 			}
 		}
 	}
 	return own, nil
+}
+
+func readyAddresses(slice *discoveryv1.EndpointSlice) []netip.Addr {
+	var out []netip.Addr
+	for _, e := range slice.Endpoints {
+		if e.Conditions.Ready != nil && !*e.Conditions.Ready {
+			continue
+		}
+		for _, text := range e.Addresses {
+			if a, err := netip.ParseAddr(text); err == nil {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
 }
 
 // post sends a question and says what its answer means. What cannot be asked, or must

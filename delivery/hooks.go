@@ -243,7 +243,7 @@ func afterwards(e *v1alpha1.HookRecord) bool {
 func (p *pass) hookFailed() bool {
 	for i := range p.rec.Hooks {
 		e := &p.rec.Hooks[i]
-		if !afterwards(e) && e.State == v1alpha1.HookFailed && e.Revision == p.delivered() && e.Attempt == p.attempt() {
+		if !afterwards(e) && e.State == v1alpha1.HookFailed {
 			return p.hookFails(e, lastWord(e))
 		}
 	}
@@ -359,10 +359,10 @@ func hookWhere(e *v1alpha1.HookRecord) string {
 
 // lastWord is what a hook has said last.
 func lastWord(e *v1alpha1.HookRecord) string {
-	switch {
-	case e.Answers == 0:
+	switch e.Answers {
+	case 0:
 		return "no answer yet"
-	case e.Answers == 1:
+	case 1:
 		return e.Message
 	}
 	return fmt.Sprintf("%s (answer %d)", e.Message, e.Answers)

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
+	"github.com/crossfade-dev/crossfade/delivery/schedule"
 )
 
 func httpHook(name string, at v1alpha1.HookMoment, steps ...int32) v1alpha1.Hook {
@@ -80,20 +82,25 @@ func TestHookGates(t *testing.T) {
 		"step, other revision":    {"nor one about another revision", steppingAt20, all(before, asking, hookSaid("ok", v1alpha1.BeforeStep, 2, HookYes, ""), func(o *Observation) { o.HookAnswers[0].Revision = "xA" }), "asks ok BeforeStep 2 of xB, attempt 1\nasks again at 9m0s"},
 		"step, other attempt":     {"nor one about an attempt of before", steppingAt20, all(before, asking, hookSaid("ok", v1alpha1.BeforeStep, 2, HookYes, ""), func(o *Observation) { record(o).Attempt, record(o).Hooks[0].Attempt = 2, 2 }), "asks ok BeforeStep 2 of xB, attempt 2\nasks again at 9m0s"},
 		"step, of another moment": {"nor one at another moment", steppingAt20, all(before, asking, hookSaid("ok", v1alpha1.DuringStep, 2, HookYes, "")), "asks ok BeforeStep 2 of xB, attempt 1\nasks again at 9m0s"},
-		"step, paused":            {"it is asked anew when the pause is over", steppingAt20, all(before, asking, func(o *Observation) { o.Rollout.Spec.Paused = true }), "records Stepping step 1"},
-		"step, two":               {"both are asked, neither waits for the other", steppingAt20, all(before, asking, withHooks(httpHook("two", v1alpha1.BeforeStep)), knownHook("two", v1alpha1.BeforeStep, 2, v1alpha1.HookAsking, -time.Minute)), "asks ok BeforeStep 2 of xB, attempt 1\nasks two BeforeStep 2 of xB, attempt 1\nasks again at 9m0s"},
-		"step, one of two":        {"all must say yes", steppingAt20, all(before, knownHook("ok", v1alpha1.BeforeStep, 2, v1alpha1.HookPassed, -time.Minute), withHooks(httpHook("two", v1alpha1.BeforeStep)), knownHook("two", v1alpha1.BeforeStep, 2, v1alpha1.HookAsking, -time.Minute)), "asks two BeforeStep 2 of xB, attempt 1\nasks again at 9m0s"},
-		"step, taken out":         {"a hook that is not in the spec is not waited for", steppingAt20, asking, "records Stepping step 2, weight 20/100, not acked"},
-		"step, superseded":        {"what goes towards stable passes no gate", steppingAt20, all(before, asking, func(o *Observation) { o.Deployment.Template = "A" }), "records Retreating, weight 0/100 (then Restore; Superseded)\nhook ok BeforeStep 2 of xB: Asking"},
-		"during, asked first":     {"as soon as the weight is acked", steppingAt20, withHooks(httpHook("ok", v1alpha1.DuringStep)), "records Stepping step 1\nhook ok DuringStep 1 of xB: Asking"},
-		"during, asked":           {"the step is not left", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute)), "asks ok DuringStep 1 of xB, attempt 1\nasks again at 9m0s"},
-		"during, paused":          {"it is asked all the same, as checks are", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), func(o *Observation) { o.Rollout.Spec.Paused = true }), "asks ok DuringStep 1 of xB, attempt 1\nasks again at 9m0s"},
-		"during, raised":          {"no more weight before it has passed", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), func(o *Observation) { o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(25)) }), "asks ok DuringStep 1 of xB, attempt 1\nasks again at 9m0s"},
-		"during, deadline":        {"I9", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -10*time.Minute)), "records Retreating, weight 0/100 (then RolledBack; HookFailed)\nhook ok DuringStep 1 of xB: Failed"},
-		"during, no":              {"back", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), hookSaid("ok", v1alpha1.DuringStep, 1, HookNo, "answered 500")), "records Retreating, weight 0/100 (then RolledBack; HookFailed)\nhook ok DuringStep 1 of xB: Failed, answered 500"},
-		"promotion, asked first":  {"after the last step", atLastStep, withHooks(httpHook("ok", v1alpha1.BeforePromotion)), "records Stepping step 2\nhook ok BeforePromotion 0 of xB: Asking"},
-		"promotion, yes":          {"everything follows", atLastStep, all(withHooks(httpHook("ok", v1alpha1.BeforePromotion)), knownHook("ok", v1alpha1.BeforePromotion, 0, v1alpha1.HookPassed, 0)), "records Stepping step 3, weight 50/100, not acked"},
-		"promotion, not before":   {"between the steps it is not asked", steppingAt20, withHooks(httpHook("ok", v1alpha1.BeforePromotion)), "records Stepping step 2, weight 20/100, not acked"},
+		"step, of before":         {"it is about a question that was given up", steppingAt20, all(before, knownHook("ok", v1alpha1.BeforeStep, 2, v1alpha1.HookAsking, 0), hookSaid("ok", v1alpha1.BeforeStep, 2, HookYes, ""), func(o *Observation) { o.HookAnswers[0].Came = start.Add(-time.Second) }), "asks ok BeforeStep 2 of xB, attempt 1\nasks again at 10m0s"},
+		"step, frozen": {"it is asked anew when it may go on", steppingAt20, all(before, asking, func(o *Observation) {
+			from := metav1.NewTime(start.Add(-time.Hour))
+			o.Freezes = []schedule.Freeze{schedule.ReadFreeze(&v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: "f"}, Spec: v1alpha1.FreezeSpec{From: &from, Reason: "incident"}})}
+		}), "records Stepping step 1"},
+		"step, paused":           {"it is asked anew when the pause is over", steppingAt20, all(before, asking, func(o *Observation) { o.Rollout.Spec.Paused = true }), "records Stepping step 1"},
+		"step, two":              {"both are asked, neither waits for the other", steppingAt20, all(before, asking, withHooks(httpHook("two", v1alpha1.BeforeStep)), knownHook("two", v1alpha1.BeforeStep, 2, v1alpha1.HookAsking, -time.Minute)), "asks ok BeforeStep 2 of xB, attempt 1\nasks two BeforeStep 2 of xB, attempt 1\nasks again at 9m0s"},
+		"step, one of two":       {"all must say yes", steppingAt20, all(before, knownHook("ok", v1alpha1.BeforeStep, 2, v1alpha1.HookPassed, -time.Minute), withHooks(httpHook("two", v1alpha1.BeforeStep)), knownHook("two", v1alpha1.BeforeStep, 2, v1alpha1.HookAsking, -time.Minute)), "asks two BeforeStep 2 of xB, attempt 1\nasks again at 9m0s"},
+		"step, taken out":        {"a hook that is not in the spec is not waited for", steppingAt20, asking, "records Stepping step 2, weight 20/100, not acked"},
+		"step, superseded":       {"what goes towards stable passes no gate", steppingAt20, all(before, asking, func(o *Observation) { o.Deployment.Template = "A" }), "records Retreating, weight 0/100 (then Restore; Superseded)\nhook ok BeforeStep 2 of xB: Asking"},
+		"during, asked first":    {"as soon as the weight is acked", steppingAt20, withHooks(httpHook("ok", v1alpha1.DuringStep)), "records Stepping step 1\nhook ok DuringStep 1 of xB: Asking"},
+		"during, asked":          {"the step is not left", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute)), "asks ok DuringStep 1 of xB, attempt 1\nasks again at 9m0s"},
+		"during, paused":         {"it is asked all the same, as checks are", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), func(o *Observation) { o.Rollout.Spec.Paused = true }), "asks ok DuringStep 1 of xB, attempt 1\nasks again at 9m0s"},
+		"during, raised":         {"no more weight before it has passed", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), func(o *Observation) { o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(25)) }), "asks ok DuringStep 1 of xB, attempt 1\nasks again at 9m0s"},
+		"during, deadline":       {"I9", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -10*time.Minute)), "records Retreating, weight 0/100 (then RolledBack; HookFailed)\nhook ok DuringStep 1 of xB: Failed"},
+		"during, no":             {"back", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), hookSaid("ok", v1alpha1.DuringStep, 1, HookNo, "answered 500")), "records Retreating, weight 0/100 (then RolledBack; HookFailed)\nhook ok DuringStep 1 of xB: Failed, answered 500"},
+		"promotion, asked first": {"after the last step", atLastStep, withHooks(httpHook("ok", v1alpha1.BeforePromotion)), "records Stepping step 2\nhook ok BeforePromotion 0 of xB: Asking"},
+		"promotion, yes":         {"everything follows", atLastStep, all(withHooks(httpHook("ok", v1alpha1.BeforePromotion)), knownHook("ok", v1alpha1.BeforePromotion, 0, v1alpha1.HookPassed, 0)), "records Stepping step 3, weight 50/100, not acked"},
+		"promotion, not before":  {"between the steps it is not asked", steppingAt20, withHooks(httpHook("ok", v1alpha1.BeforePromotion)), "records Stepping step 2, weight 20/100, not acked"},
 	})
 }
 
