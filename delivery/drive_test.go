@@ -105,7 +105,7 @@ func (w *world) traceStatus(was, next *v1alpha1.RolloutStatus) {
 			w.trace("crossfade", "forgets the record")
 		}
 	} else if !sameRecord(was.Record, next.Record) {
-		w.trace("crossfade", "records "+tell(was.Record, next.Record))
+		w.trace("crossfade", "records "+tell(was.Record, next.Record)+tellHooks(was.Record, next.Record))
 	}
 }
 
