@@ -28,7 +28,7 @@ import (
 	"github.com/crossfade-dev/crossfade/delivery"
 )
 
-const smokeSpec = `{"backoffLimit":0,"ttlSecondsAfterFinished":0,"unknownToUs":1,"template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"smoke","image":"x"},{"name":"own","env":[{"name":"CROSSFADE_HOOK","value":"mine"}]}]}}}`
+const smokeSpec = `{"backoffLimit":0,"ttlSecondsAfterFinished":0,"unknownToUs":1,"template":{"metadata":{"labels":{"a":"b"}},"spec":{"restartPolicy":"Never","containers":[{"name":"smoke","image":"x"},{"name":"own","image":"x","env":[{"name":"CROSSFADE_HOOK","value":"mine"}]}]}}}`
 
 func smoke() *v1alpha1.JobSource {
 	return &v1alpha1.JobSource{Template: v1alpha1.JobTemplate{
@@ -350,4 +350,40 @@ func TestWhoHasJobs(t *testing.T) {
 	patch("b", `{"spec":{"analysis":{"checks":[{"name":"smoke","job":{"template":{"spec":{"template":{"spec":{"serviceAccountName":"admin"}}}}}}]}}}`, want)
 	patch("plain", `{"spec":{"hooks":[{"name":"smoke","at":"BeforeStart","job":{"template":{"spec":{}}}}]}}`, want)
 	patch("both", `{"spec":{"hooks":null}}`, "")
+	t.Run("made", func(t *testing.T) { testMade(t, c.root) })
+}
+
+// testMade makes Jobs at a real API server, which alone knows what a Job must be.
+func testMade(t *testing.T, c client.Client) {
+	stored := &v1alpha1.Rollout{}
+	if err := c.Get(t.Context(), types.NamespacedName{Namespace: "default", Name: "b"}, stored); err != nil {
+		t.Fatal(err)
+	}
+	ro := withJob()
+	ro.Namespace, ro.Name, ro.UID = stored.Namespace, stored.Name, stored.UID
+	ro.Spec.Hooks[0].Job = stored.Spec.Analysis.Checks[0].Job
+	r, j := gateRun(t, ro), &jobs{cache: c, api: c}
+	for range 2 {
+		if end, err := j.run(t.Context(), r); err != nil || end != nil {
+			t.Fatalf("make a Job: %+v, %v", end, err)
+		}
+	}
+	if err := j.create(t.Context(), r); err != nil {
+		t.Errorf("make it twice: %v", err)
+	}
+	job := &batchv1.Job{}
+	if err := c.Get(t.Context(), types.NamespacedName{Namespace: "default", Name: r.name()}, job); err != nil {
+		t.Fatal(err)
+	}
+	if env := job.Spec.Template.Spec.Containers[0].Env; len(env) != 1 || !strings.Contains(env[0].Value, `"rollout":"b"`) || !controlledBy(job, stored.UID) {
+		t.Errorf("the Job has the variables %+v and the owners %+v", env, job.OwnerReferences)
+	}
+	bad := smoke()
+	bad.Template.Spec.Raw = []byte(`{"template":{"spec":{"containers":[{"name":"x","image":"x"}]}}}`)
+	ro.Spec.Hooks[0].Job, ro.Status.Record.Attempt = bad, 9
+	other := gateRun(t, ro)
+	other.key = "other"
+	if _, err := j.run(t.Context(), other); !errors.Is(err, errNotMade) || !strings.Contains(err.Error(), "restartPolicy") {
+		t.Errorf("a Job without a restartPolicy: %v", err)
+	}
 }
