@@ -184,3 +184,28 @@ func TestHistory(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+// TestSamplesCountOnce holds that an answer of a source counts once in a pass that
+// also answers a person: it is taken before the action is judged, and not again after.
+func TestSamplesCountOnce(t *testing.T) {
+	o := steppingAt20()
+	all(failing, asks(v1alpha1.ActionPause, "xC"))(o)
+	o.Rollout.Spec.Analysis.Checks[0].FailureLimit = new(int32(1))
+	plan := Decide(*o)
+	if c := plan.Status.Checks; len(c) != 1 || c[0].Failures != 1 || plan.Status.Record.Stage != v1alpha1.StageStepping {
+		t.Errorf("one measurement failed, and one is forgiven: %+v in stage %s", c, plan.Status.Record.Stage)
+	}
+}
+
+// TestTakenStays holds that the end of a delivery does not forget an action whose
+// answer is not written yet: it would be refused after it was applied.
+func TestTakenStays(t *testing.T) {
+	o := goingBack()
+	all(asks(v1alpha1.ActionAbort, "xB"))(o)
+	o.ReplicaSets = o.ReplicaSets[:1]
+	record(o).Taken = &v1alpha1.TakenAction{UID: "a0", Message: "done", At: at(0)}
+	r := Decide(*o).Status.Record
+	if r.Stage != v1alpha1.StageRolledBack || r.Taken == nil || r.Taken.UID != "a0" {
+		t.Errorf("got stage %s, taken %+v", r.Stage, r.Taken)
+	}
+}

@@ -160,6 +160,8 @@
 //	a cut handover is finished              TestPromotion/cut_in_two, /cut,_third, TestCrashes (I7)
 //	joined means counted and numbered       TestPromotion/joined,_not_counted, /joined,_not_numbered
 //	an action has its effect once           TestActions/taken, TestCrashes/people (I7, I14)
+//	an action outlasts its delivery         TestTakenStays (I14)
+//	a sample counts once, whoever acts      TestSamplesCountOnce
 //	one action at a time                    TestActions/taken,_next (I14)
 //	another revision than the one seen      TestActions/promote,_other, /retry,_other
 //	nobody vouches for the name             TestGoldensOfPeople/action-refused (I14)
