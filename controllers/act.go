@@ -18,7 +18,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
-	"github.com/crossfade-dev/crossfade/podtemplate"
+	"github.com/crossfade-dev/crossfade/delivery/podtemplate"
 )
 
 // fieldManager is the name under which this controller writes.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
-	"github.com/crossfade-dev/crossfade/podtemplate"
+	"github.com/crossfade-dev/crossfade/delivery/podtemplate"
 )
 
 func template(t *testing.T, text string) map[string]any {

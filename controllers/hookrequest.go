@@ -17,7 +17,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
-	"github.com/crossfade-dev/crossfade/outbound"
+	"github.com/crossfade-dev/crossfade/controllers/outbound"
 )
 
 // hookVersion is that of hookBody; it changes when a field changes its meaning or

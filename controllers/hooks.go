@@ -12,7 +12,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
-	"github.com/crossfade-dev/crossfade/outbound"
+	"github.com/crossfade-dev/crossfade/controllers/outbound"
 )
 
 // Bounds of what is asked at once. A namespace has its own, so that somebody's slow

@@ -18,7 +18,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
-	"github.com/crossfade-dev/crossfade/outbound"
+	"github.com/crossfade-dev/crossfade/controllers/outbound"
 )
 
 // fakePoster answers as told, once it is let; a nil let answers at once.

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/podtemplate"
+	"github.com/crossfade-dev/crossfade/delivery/podtemplate"
 )
 
 // workload is a Deployment or ReplicaSet reduced to what decisions need. Its

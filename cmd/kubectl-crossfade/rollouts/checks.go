@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/checks"
+	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
 )
 

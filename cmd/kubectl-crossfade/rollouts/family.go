@@ -17,7 +17,7 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
-	"github.com/crossfade-dev/crossfade/podtemplate"
+	"github.com/crossfade-dev/crossfade/delivery/podtemplate"
 )
 
 // labelRevision on ReplicaSets and pods names their revision.

@@ -3,7 +3,7 @@ package rollouts
 import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/crossfade-dev/crossfade/podtemplate"
+	"github.com/crossfade-dev/crossfade/delivery/podtemplate"
 )
 
 // Images are the images of a template's containers, in their order.
