@@ -54,14 +54,14 @@ func TestHooks(t *testing.T) {
 
 	s.rollout.SkipAll()
 	s.hooked(`{"name":"thief","at":"BeforeStart","http":{"url":"http://169.254.169.254/latest/meta-data"}}`)
+	s.kubectl("set", "env", "deployment/"+name, "ANOTHER=template")
 	s.await("says that nothing is sent to the machine's credentials", func(r live.Rollout) bool {
 		ready := r.Condition("Ready")
 		return ready.Reason == "HookForbidden" && strings.Contains(ready.Message, "169.254.169.254 is a link-local address")
 	})
 
-	s.hooked(jobHook("smoke", "BeforeStart", "load", "-bogus"))
 	s.rollout.SkipAll()
-	s.kubectl("set", "env", "deployment/"+name, "ANOTHER=template")
+	s.hooked(jobHook("smoke", "BeforeStart", "load", "-bogus"))
 	s.await("is rolled back with the Job's last words", func(r live.Rollout) bool {
 		return r.Status.Phase == "RolledBack" && strings.Contains(r.Status.Message, "hook smoke (BeforeStart) failed: Job payments-smoke-") &&
 			strings.Contains(r.Status.Message, "flag provided but not defined: -bogus")
