@@ -33,8 +33,14 @@ spec:
 		t.Fatal(err)
 	}
 	want := []configRef{
-		{kindConfigMap, "c1"}, {kindConfigMap, "c2"}, {kindConfigMap, "c3"}, {kindConfigMap, "c4"},
-		{kindSecret, "s1"}, {kindSecret, "s2"}, {kindSecret, "s3"}, {kindSecret, "s4"},
+		{kindConfigMap, "c1"},
+		{kindConfigMap, "c2"},
+		{kindConfigMap, "c3"},
+		{kindConfigMap, "c4"},
+		{kindSecret, "s1"},
+		{kindSecret, "s2"},
+		{kindSecret, "s3"},
+		{kindSecret, "s4"},
 	}
 	if d := cmp.Diff(want, configOf(template), cmp.AllowUnexported(configRef{})); d != "" {
 		t.Errorf("-want +got\n%s", d)

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/controllers/outbound"
+	"github.com/crossfade-dev/crossfade/delivery"
 )
 
 // hookVersion is that of hookBody; it changes when a field changes its meaning or

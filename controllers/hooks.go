@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/controllers/outbound"
+	"github.com/crossfade-dev/crossfade/delivery"
 )
 
 // Bounds of what is asked at once. A namespace has its own, so that somebody's slow

@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/controllers/outbound"
+	"github.com/crossfade-dev/crossfade/delivery"
 )
 
 // fakePoster answers as told, once it is let; a nil let answers at once.

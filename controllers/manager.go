@@ -34,8 +34,8 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/controllers/notify"
-	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/controllers/outbound"
+	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/inject"
 	"github.com/crossfade-dev/crossfade/proxy/ir"

@@ -134,10 +134,8 @@ func (n *notifier) deliver(ctx context.Context, ro *v1alpha1.Rollout, notice v1a
 			break
 		}
 		log.FromContext(ctx).Info("Could not tell a target, trying again", "namespace", ro.Namespace, "rollout", ro.Name, "target", target, "in", wait.String(), "why", err.Error())
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, wait) {
 			return
-		case <-time.After(wait):
 		}
 	}
 	n.mu.Lock()
@@ -146,6 +144,18 @@ func (n *notifier) deliver(ctx context.Context, ro *v1alpha1.Rollout, notice v1a
 	}
 	n.mu.Unlock()
 	n.done(keyOf(ro))
+}
+
+// pause says whether the time went by before ctx ended.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 func (n *notifier) try(ctx context.Context, target string, m notify.Message) error {

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/delivery/checks"
 )
 
 // parser reads each generation of a Rollout's checks, and of the templates that they

@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/delivery/checks"
 )
 
 func parse(t *testing.T, p *parser, ro *v1alpha1.Rollout) (map[string]*checks.Questions, *delivery.Refusal) {

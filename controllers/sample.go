@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/delivery"
+	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/metrics"
 )
 

@@ -76,8 +76,10 @@ func TestActions(t *testing.T) {
 		"abort":                  {"back", steppingAt20, asks(v1alpha1.ActionAbort, "xB"), "records Retreating, weight 0/100 (then RolledBack; Aborted)"},
 		"abort, preparing":       {"back", heldB, asks(v1alpha1.ActionAbort, "xB"), "records Retreating of xB (then RolledBack; Aborted)"},
 		"abort, before the swap": {"back", readyToSwap, asks(v1alpha1.ActionAbort, "xB"), "records Retreating, weight 0/100 (then RolledBack; Aborted)"},
-		"abort, in the swap": {"too late", readyToSwap, all(asks(v1alpha1.ActionAbort, "xB"), func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder }),
-			"Join web-xB as revision 2\n" + refusal("revision xB is being handed over to the Deployment: to go back, apply the template of before")},
+		"abort, in the swap": {
+			"too late", readyToSwap, all(asks(v1alpha1.ActionAbort, "xB"), func(o *Observation) { o.ReplicaSets[0].Owner = OwnerHolder }),
+			"Join web-xB as revision 2\n" + refusal("revision xB is being handed over to the Deployment: to go back, apply the template of before"),
+		},
 		"abort, warm":         {"too late", keptWarm, all(asks(v1alpha1.ActionAbort, "xB"), func(o *Observation) { o.Proxies.Current = false }), refusal("revision xB is promoted already: to go back, apply the template of before")},
 		"abort, retreating":   {"done", goingBack, asks(v1alpha1.ActionAbort, "xB"), "Scale web-xB to 0\n" + refusal("revision xB goes back to rA already")},
 		"abort, rolled back":  {"done", wentBack, asks(v1alpha1.ActionAbort, "xB"), refusal("revision xB was rolled back: ask for Retry to try it once more")},

@@ -20,7 +20,7 @@ func (w *world) checkOpen(o *Observation, was, next *v1alpha1.Record) {
 	steps := Steps(&o.Rollout.Spec.Strategy)
 	switched := func(step int32) bool { return step >= 1 && int(step) <= len(steps) && steps[step-1].Switched }
 	var moment string
-	holds := func(*v1alpha1.Holds) bool { return true }
+	var holds func(*v1alpha1.Holds) bool
 	switch {
 	case next.Stage != v1alpha1.StageStepping:
 		return

@@ -146,11 +146,10 @@ func (p *pass) notice(h v1alpha1.Happening, message, detail string, since time.T
 	}
 	if p.rec != nil {
 		n.Revision, n.Stable, n.Step = p.rec.Canary, p.rec.Stable, p.rec.Step
-		switch {
-		case h == v1alpha1.HappeningStarted:
+		if h == v1alpha1.HappeningStarted {
 			n.Revision = p.revisionOfTemplate()
-		case h == v1alpha1.HappeningPromoted:
-			// The record names it stable by now.
+		}
+		if h == v1alpha1.HappeningPromoted { // The record names it stable by now.
 			n.Revision, n.Stable = p.rec.Stable, p.rec.Old
 		}
 	}

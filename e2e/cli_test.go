@@ -16,12 +16,6 @@ import (
 	"github.com/crossfade-dev/crossfade/e2e/live"
 )
 
-// typed is what a command line of the plugin has printed, and its exit code.
-type typed struct {
-	out  string
-	code int
-}
-
 // plugin prepares `kubectl crossfade` in the scene's namespace.
 func (s *scene) plugin(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	c := exec.CommandContext(s.ctx, filepath.Join(root, ".local", "bin", "kubectl-crossfade"), append([]string{"-n", s.Namespace}, args...)...)

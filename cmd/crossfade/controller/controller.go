@@ -25,8 +25,8 @@ import (
 
 	"github.com/crossfade-dev/crossfade/controllers"
 	"github.com/crossfade-dev/crossfade/controllers/notify"
-	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/controllers/outbound"
+	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/server"

@@ -14,9 +14,9 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/delivery"
 	"github.com/crossfade-dev/crossfade/delivery/advice"
+	"github.com/crossfade-dev/crossfade/delivery/checks"
 )
 
 // World puts objects into a World; kinds that nobody judges are left out.

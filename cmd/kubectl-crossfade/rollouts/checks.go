@@ -8,8 +8,8 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
-	"github.com/crossfade-dev/crossfade/delivery/checks"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
+	"github.com/crossfade-dev/crossfade/delivery/checks"
 )
 
 // Check is the spec of a check, nil when the Rollout has none of that name.
