@@ -148,7 +148,7 @@ func (n *notifier) deliver(ctx context.Context, ro *v1alpha1.Rollout, notice v1a
 
 // pause says whether the time went by before ctx ended.
 func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(wait) //nolint:forbidigo // it spaces tries; nothing is decided by it
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
