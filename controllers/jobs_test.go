@@ -229,7 +229,7 @@ func TestHookJob(t *testing.T) {
 	ro := withJob()
 	r := gateRun(t, ro)
 	j := runner(t, interceptor.Funcs{})
-	a, woken := newTestAsker(t, &fakePoster{})
+	a, _ := newTestAsker(t, &fakePoster{})
 	a.jobs = j
 	a.ask(t.Context(), ro, []delivery.Question{askedStep})
 	job := &batchv1.Job{}
@@ -252,7 +252,7 @@ func TestHookJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.ask(t.Context(), ro, []delivery.Question{askedStep})
-	<-woken
+	waitUntil(t, "it has answered", func() bool { return len(a.answered(ro)) > 0 })
 	if got := a.answered(ro); len(got) != 1 || got[0].Outcome != delivery.HookNo || !strings.Contains(got[0].Message, "failed") {
 		t.Errorf("it failed, and has answered %+v", got)
 	}

@@ -20,7 +20,7 @@ func TestInvalidMatch(t *testing.T) {
 	}{
 		"good":             {"RE2 of moderate size", canary(v1alpha1.Canary{Steps: []v1alpha1.Step{{Match: regex("(a|b)[0-9]{1,3}")}}}), ""},
 		"no RE2":           {"a look-ahead", canary(v1alpha1.Canary{Steps: []v1alpha1.Step{{}, {Match: regex("(?=a)b")}}}), "strategy.canary.steps[1].match[0].headers[0].value: "},
-		"too large":        {"a table with it would be rejected whole", v1alpha1.Strategy{BlueGreen: &v1alpha1.BlueGreen{Preview: &v1alpha1.Preview{Match: regex("(a{50}){50}")}}}, "strategy.blueGreen.preview.match[0].headers[0].value: the expression is too large"},
+		"too large":        {"a table with it would be rejected whole", v1alpha1.Strategy{BlueGreen: &v1alpha1.BlueGreen{Preview: &v1alpha1.Preview{Match: regex("((abc){30}){30}")}}}, "strategy.blueGreen.preview.match[0].headers[0].value: the expression is too large"},
 		"beyond ASCII":     {"Envoy reads bytes", v1alpha1.Strategy{ABTest: &v1alpha1.ABTest{Match: regex("ü")}}, "strategy.abTest.match[0].headers[0].value: characters beyond ASCII"},
 		"host":             {"proxies keep it elsewhere", canary(v1alpha1.Canary{Sticky: &host}), "strategy.canary.sticky.header.name host"},
 		"host in a test":   {"proxies keep it elsewhere", v1alpha1.Strategy{ABTest: &v1alpha1.ABTest{Sticky: host}}, "strategy.abTest.sticky.header.name host"},

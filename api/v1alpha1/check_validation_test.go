@@ -28,7 +28,7 @@ func TestCheckValidation(t *testing.T) {
 		"template, own interval": {`{templateRef: {name: errors}, interval: 5s, minRequests: 1}`, ""},
 		"query and requests":     {`{prometheus: {query: x}, max: "1", minRequests: 1}`, ""},
 
-		"two sources":            {`{successRate: {min: "99"}, latency: {max: 1s}}`, "exactly one source must be set: successRate, latency, requestRate, prometheus with a query, or templateRef"},
+		"two sources":            {`{successRate: {min: "99"}, latency: {max: 1s}}`, "exactly one source must be set: successRate, latency, requestRate, prometheus with a query, templateRef, or job"},
 		"none":                   {`{minRequests: 5}`, "exactly one source must be set"},
 		"template and query":     {`{templateRef: {name: errors}, prometheus: {query: x}, max: "1"}`, "exactly one source must be set"},
 		"min of a success rate":  {`{successRate: {min: "99"}, min: "99"}`, "set successRate.min, latency.max or requestRate.min instead, or an argument of the template"},

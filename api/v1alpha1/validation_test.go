@@ -106,7 +106,7 @@ func TestValidation(t *testing.T) {
 		"max beyond numbers": {change: checks(with(check("a"), "max", "1e400")), want: "with an exponent of two digits at most"},
 		"min beyond numbers": {change: checks(with(with(check("a"), "min", "-1e400"), "max", "1e99")), want: "with an exponent of two digits at most"},
 		"no source":          {change: checks(without(check("a"), "prometheus")), want: "exactly one source must be set"},
-		"other source":       {change: checks(with(check("a"), "job", map[string]any{})), want: "unknown field"},
+		"other source":       {change: checks(with(check("a"), "graphite", map[string]any{})), want: "unknown field"},
 		"empty query":        {change: checks(with(check("a"), "prometheus", map[string]any{"query": ""})), want: "query"},
 		"negative limit":     {change: checks(with(check("a"), "failureLimit", int64(-1))), want: "failureLimit"},
 		"onNoData":           {change: checks(with(check("a"), "onNoData", "Ignore")), want: "supported values"},

@@ -58,7 +58,7 @@ func (s *stream) usable(cluster string) bool {
 		return true
 	}
 	has, coming := e.held[cluster], e.flight.brings(cluster)
-	if has == nil {
+	if has == nil || e.leaves(cluster) {
 		return false
 	}
 	// A route that gives weight to a revision whose first endpoints are new too must not overtake them, and they count
