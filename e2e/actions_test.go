@@ -13,6 +13,7 @@ import (
 
 // TestActions are deliveries in which people have a say, each with his own rights.
 func TestActions(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]func(*testing.T){
 		"approvals": approvals,
 		"abort":     abort,

@@ -15,6 +15,7 @@ import (
 // TestAdvice is what the plugin says before anything happens: analyze finds a planted mistake and not its near miss,
 // plan tells the delivery with the requests of today and what the API server would refuse, check measures.
 func TestAdvice(t *testing.T) {
+	t.Parallel()
 	t.Run("advice", func(t *testing.T) {
 		t.Parallel()
 		adviceBefore(t)

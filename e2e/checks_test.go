@@ -20,6 +20,7 @@ const (
 
 // TestChecks are deliveries that are judged without a query: by the mesh's own statistics, and by templates.
 func TestChecks(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		test func(*testing.T)

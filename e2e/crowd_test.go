@@ -14,6 +14,7 @@ import (
 
 // TestCrowd is what a namespace has besides one Rollout: others, and limits.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]func(*testing.T){
 		"several": several,
 		"quota":   quota,

@@ -14,6 +14,7 @@ import (
 
 // TestDeliver are the deliveries that need nothing but a namespace of their own: they run side by side.
 func TestDeliver(t *testing.T) {
+	t.Parallel()
 	u := serveUsage(t)
 	for _, c := range []struct {
 		name string

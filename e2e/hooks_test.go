@@ -30,6 +30,7 @@ func jobHook(name, at string, args ...string) string {
 // A delivery waits for those who are asked, by a POST and by a Job, and goes back when one says no; what the
 // controller must not ask it does not ask.
 func TestHooks(t *testing.T) {
+	t.Parallel()
 	s := begin(t, setup{Steps: []step{{40, "1s"}}})
 	s.apply("gate.yaml")
 	s.kubectl("rollout", "status", "deployment/gate", "--timeout=90s")

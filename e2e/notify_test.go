@@ -97,6 +97,7 @@ func listen(s *scene, target string) *listeners {
 // Everybody who wants to know is told once of everything, in spite of a target that is away at first;
 // and what a rollback says names the check, its value and its limit.
 func TestNotify(t *testing.T) {
+	t.Parallel()
 	s := stage(t, setup{Check: true, Steps: []step{{40, "3s"}}, Notify: "team"})
 	l := listen(s, "team")
 	l.refuse = 2

@@ -13,6 +13,7 @@ import (
 
 // TestSchedule are deliveries that wait for a time.
 func TestSchedule(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]func(*testing.T){
 		"freeze":   freeze,
 		"override": override,
