@@ -35,6 +35,7 @@ import (
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/controllers/notify"
 	"github.com/crossfade-dev/crossfade/controllers/outbound"
+	"github.com/crossfade-dev/crossfade/delivery/advice"
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
 	"github.com/crossfade-dev/crossfade/proxy/inject"
@@ -185,7 +186,8 @@ func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, 
 		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 		observer: &observer{
 			cache: mgr.GetClient(), live: mgr.GetAPIReader(), now: b.samples.now,
-			proxies: proxies, prober: policies, besides: b, parser: newParser(mgr.GetClient()), adviser: newAdviser(), matcher: newMatcher(),
+			proxies: proxies, prober: policies, besides: b, parser: newParser(mgr.GetClient()),
+			advice: newPerGeneration(advice.Codes), matches: newPerGeneration(invalidMatch),
 		},
 	}
 }

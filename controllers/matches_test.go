@@ -27,7 +27,7 @@ func TestInvalidMatch(t *testing.T) {
 		"nothing to match": {"nothing can be wrong", v1alpha1.Strategy{BlueGreen: &v1alpha1.BlueGreen{}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := invalidMatch(&tc.strategy)
+			got := invalidMatch(&v1alpha1.Rollout{Spec: v1alpha1.RolloutSpec{Strategy: tc.strategy}})
 			switch {
 			case tc.want == "" && got != nil:
 				t.Errorf("%s: refused: %s", tc.reason, got.Message)
@@ -38,21 +38,21 @@ func TestInvalidMatch(t *testing.T) {
 	}
 }
 
-func TestMatcherKnowsGenerations(t *testing.T) {
+func TestMatchesOfAGeneration(t *testing.T) {
 	bad := "("
-	m := newMatcher()
+	m := newPerGeneration(invalidMatch)
 	ro := &v1alpha1.Rollout{}
 	ro.Name, ro.UID, ro.Generation = "web", "u1", 1
 	ro.Spec.Strategy.BlueGreen = &v1alpha1.BlueGreen{Preview: &v1alpha1.Preview{Match: []v1alpha1.RequestMatch{
 		{Cookies: []v1alpha1.ValueMatch{{Name: "beta", Type: v1alpha1.MatchRegex, Value: &bad}}},
 	}}}
-	first := m.refusal(ro)
-	if first == nil || m.refusal(ro) != first {
+	first := m.of(ro)
+	if first == nil || m.of(ro) != first {
 		t.Fatalf("the same generation was compared again, or not at all: %+v", first)
 	}
 	*ro.Spec.Strategy.BlueGreen.Preview.Match[0].Cookies[0].Value = "1"
 	ro.Generation = 2
-	if got := m.refusal(ro); got != nil {
+	if got := m.of(ro); got != nil {
 		t.Errorf("the mended generation is refused: %s", got.Message)
 	}
 	m.forget(keyOf(ro))

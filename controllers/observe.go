@@ -33,8 +33,8 @@ type observer struct {
 	config  *configWatch
 	besides
 	parser  *parser
-	adviser *adviser
-	matcher *matcher
+	advice  *perGeneration[[]string]
+	matches *perGeneration[*delivery.Refusal]
 }
 
 // observed is an Observation with the objects that acting on it needs.
@@ -42,7 +42,8 @@ type observed struct {
 	delivery.Observation
 	deployment *workload
 	holder     *appsv1.ControllerRevision
-	// config are the ConfigMaps and Secrets that stable's and the canary's templates name.
+	// config are the ConfigMaps and Secrets that stable's and the canary's templates
+	// name, while there are steps: nobody asks for them at another time.
 	config    []configRef
 	questions questions
 }
@@ -88,7 +89,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		return nil, err
 	}
 	o.portsLacking(out)
-	out.Advice = o.adviser.codes(ro)
+	out.Advice = o.advice.of(ro)
 	out.Samples, out.Told, out.HookAnswers = o.samples.answered(ro), o.notices.told(ro), o.hooks.answered(ro)
 	out.Config, out.ConfigKnown = o.config.versions(out.Rollout.Namespace, out.config)
 	out.Policies = o.prober.policies(ctx, out)
@@ -165,7 +166,7 @@ func (o *observer) replicaSets(ctx context.Context, reader client.Reader, out *o
 			continue
 		}
 		rs := replicaSetFrom(w, owner)
-		if record := out.Rollout.Status.Record; record != nil && (w.revision == record.Stable || w.revision == record.Canary) {
+		if record := out.Rollout.Status.Record; record != nil && record.Stage == v1alpha1.StageStepping && (w.revision == record.Stable || w.revision == record.Canary) {
 			out.config = append(out.config, w.config...)
 		}
 		if err := o.countPods(ctx, out.Rollout.Namespace, &rs); err != nil {
@@ -317,7 +318,7 @@ func (o *observer) endpoints(ctx context.Context, s *corev1.Service) ([]string, 
 // refusal looks for what the API server cannot see: an expression that no proxy takes,
 // and other Rollouts that want the same.
 func (o *observer) refusal(ctx context.Context, ro *v1alpha1.Rollout) (*delivery.Refusal, error) {
-	if r := o.matcher.refusal(ro); r != nil {
+	if r := o.matches.of(ro); r != nil {
 		return r, nil
 	}
 	for _, ref := range [][2]string{{indexWorkload, ro.Spec.WorkloadRef.Name}, {indexService, ro.Spec.ServiceRef.Name}} {

@@ -52,8 +52,8 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 		if apierrors.IsNotFound(err) {
 			l.meters.forget(req.NamespacedName)
 			l.observer.parser.forget(req.NamespacedName)
-			l.observer.adviser.forget(req.NamespacedName)
-			l.observer.matcher.forget(req.NamespacedName)
+			l.observer.advice.forget(req.NamespacedName)
+			l.observer.matches.forget(req.NamespacedName)
 			l.notices.forget(req.NamespacedName)
 			l.hooks.forget(req.NamespacedName)
 			return l.orphans(ctx, req.NamespacedName)

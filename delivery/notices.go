@@ -117,7 +117,7 @@ func (p *pass) stands(next *v1alpha1.RolloutStatus) []v1alpha1.Notice {
 	if next.Phase == v1alpha1.PhasePaused && p.words.paused && p.words.reason != v1alpha1.ReasonClosed {
 		list = append(list, p.notice(v1alpha1.HappeningWaiting, next.Message, "", began))
 	}
-	if c := stall(next); c != nil && next.Phase != v1alpha1.PhaseRolledBack {
+	if c := conditionOf(next, v1alpha1.ConditionStalled); c != nil && c.Status == metav1.ConditionTrue && next.Phase != v1alpha1.PhaseRolledBack {
 		list = append(list, p.notice(v1alpha1.HappeningStalled, c.Message, fmt.Sprintf("/%s/%d", c.Reason, p.Rollout.Generation), began))
 	}
 	return list
@@ -155,14 +155,4 @@ func (p *pass) notice(h v1alpha1.Happening, message, detail string, since time.T
 	}
 	n.ID = fmt.Sprintf("%s/%d/%s/%d%s", n.Revision, n.Step, h, stamp, detail)
 	return n
-}
-
-// stall is the condition Stalled while it is True.
-func stall(s *v1alpha1.RolloutStatus) *metav1.Condition {
-	for i := range s.Conditions {
-		if c := &s.Conditions[i]; c.Type == v1alpha1.ConditionStalled && c.Status == metav1.ConditionTrue {
-			return c
-		}
-	}
-	return nil
 }

@@ -208,12 +208,20 @@ func (p *pass) ofStage() (v1alpha1.Phase, string, string) {
 // wasReason is the reason that a condition had before this pass. An event that no
 // record change goes with is told when the reason becomes its own.
 func (p *pass) wasReason(condition string) string {
-	for i := range p.Rollout.Status.Conditions {
-		if c := &p.Rollout.Status.Conditions[i]; c.Type == condition {
-			return c.Reason
-		}
+	if c := conditionOf(&p.Rollout.Status, condition); c != nil {
+		return c.Reason
 	}
 	return ""
+}
+
+// conditionOf is a condition by its type, nil when there is none.
+func conditionOf(s *v1alpha1.RolloutStatus, kind string) *metav1.Condition {
+	for i := range s.Conditions {
+		if c := &s.Conditions[i]; c.Type == kind {
+			return c
+		}
+	}
+	return nil
 }
 
 func (p *pass) conditions(phase v1alpha1.Phase, reason, message string) []metav1.Condition {
@@ -284,10 +292,8 @@ func (p *pass) holdCondition() metav1.Condition {
 }
 
 func (p *pass) keptCondition(kind string) []metav1.Condition {
-	for i := range p.Rollout.Status.Conditions {
-		if c := p.Rollout.Status.Conditions[i]; c.Type == kind {
-			return []metav1.Condition{c}
-		}
+	if c := conditionOf(&p.Rollout.Status, kind); c != nil {
+		return []metav1.Condition{*c}
 	}
 	return nil
 }

@@ -55,11 +55,7 @@ func Check(s *session.Session) *cobra.Command {
 
 		ValidArgsFunction: s.CompleteRollouts,
 		RunE: func(c *cobra.Command, args []string) error {
-			name := ""
-			if len(args) > 0 {
-				name = args[0]
-			}
-			return k.run(c.Context(), name)
+			return k.run(c.Context(), session.NameIn(args))
 		},
 	}
 	c.Flags().StringSliceVarP(&k.files, "filename", "f", nil, "files or directories with the Rollout, or - for standard input")

@@ -51,11 +51,7 @@ func Plan(s *session.Session) *cobra.Command {
 
 		ValidArgsFunction: s.CompleteRollouts,
 		RunE: func(c *cobra.Command, args []string) error {
-			name := ""
-			if len(args) > 0 {
-				name = args[0]
-			}
-			return p.run(c.Context(), name)
+			return p.run(c.Context(), session.NameIn(args))
 		},
 	}
 	c.Flags().StringSliceVarP(&p.files, "filename", "f", nil, "files or directories with the Rollout and what belongs to it, or - for standard input")
