@@ -77,7 +77,7 @@ func pluginVerbs(t *testing.T) {
 	s.cli(0, "canary "+canary, "get", name)
 	s.cli(0, "Acked", "proxies", name)
 	s.cli(0, "agrees", "proxies", name, "--verify")
-	s.interrupted("watch", name)
+	s.interrupted("step 1/2", "watch", name)
 	s.cli(0, "applied", "pause", name, "--reason", "looking closer")
 	s.cli(0, "applied", "resume", name)
 	s.cli(1, "refused", "promote", name, "--revision", stable)
@@ -113,16 +113,38 @@ func pluginVerbs(t *testing.T) {
 	}
 }
 
-// interrupted types a verb that goes on until Ctrl-C, and that ends it well.
-func (s *scene) interrupted(args ...string) {
+// interrupted types a verb that goes on until Ctrl-C, and that ends it well; the Ctrl-C comes when some words are read.
+func (s *scene) interrupted(words string, args ...string) {
 	s.Helper()
-	c, out := s.plugin(args...)
+	c, _ := s.plugin(args...)
+	out := &reader{words: words, read: make(chan struct{})}
+	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		s.Fatal(err)
 	}
-	timer := time.AfterFunc(2*time.Second, func() { _ = c.Process.Signal(syscall.SIGINT) })
-	defer timer.Stop()
-	s.ended(c.Wait(), out, 0, "step 1/2", args)
+	select {
+	case <-out.read:
+	case <-time.After(patience):
+	}
+	_ = c.Process.Signal(syscall.SIGINT)
+	s.ended(c.Wait(), &out.text, 0, words, args)
+}
+
+// reader keeps what a command prints, and says when some words are among it.
+type reader struct {
+	words string
+	read  chan struct{}
+	text  bytes.Buffer
+	found bool
+}
+
+func (r *reader) Write(p []byte) (int, error) {
+	n, err := r.text.Write(p)
+	if !r.found && strings.Contains(r.text.String(), r.words) {
+		r.found = true
+		close(r.read)
+	}
+	return n, err
 }
 
 // pluginRollback waits as a pipeline does for a version that answers with errors.
