@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -51,7 +50,7 @@ func (s split) trafficOn(stableServes, canaryServes bool) *ir.Traffic {
 func matchesIn(matches []v1alpha1.RequestMatch) []ir.RequestMatch {
 	var out []ir.RequestMatch
 	for _, m := range matches {
-		if len(TrafficMistakes("match", m)) > 0 {
+		if len(requestMistakes("match", m)) > 0 {
 			continue
 		}
 		match := ir.RequestMatch{Headers: valuesIn(m.Headers), Cookies: valuesIn(m.Cookies), QueryParams: valuesIn(m.QueryParams)}
@@ -115,48 +114,4 @@ func mirrorOf(m v1alpha1.Mirror) ir.Mirror {
 	}
 	slices.Sort(methods)
 	return ir.Mirror{Percent: uint32(min(m.Percent, 100)), Methods: slices.Compact(methods)}
-}
-
-// TrafficMistakes says of every part of a match that proxies cannot compare what to do
-// about it. at is how its owner knows it.
-func TrafficMistakes(at string, m v1alpha1.RequestMatch) []string {
-	var sentences []string
-	if len(m.Headers)+len(m.Cookies)+len(m.QueryParams) == 0 {
-		sentences = append(sentences, at+" would take every request: set headers, cookies or queryParams")
-	}
-	for kind, values := range map[string][]v1alpha1.ValueMatch{"headers": m.Headers, "cookies": m.Cookies, "queryParams": m.QueryParams} {
-		for i, v := range values {
-			if sentence := valueMistake(v); sentence != "" {
-				sentences = append(sentences, fmt.Sprintf("%s.%s[%d].%s", at, kind, i, sentence))
-			} else if kind == "headers" && isReserved(v.Name) {
-				sentences = append(sentences, fmt.Sprintf("%s.%s[%d].name %s cannot be matched as a header", at, kind, i, v.Name))
-			}
-		}
-	}
-	slices.Sort(sentences)
-	return sentences
-}
-
-func valueMistake(v v1alpha1.ValueMatch) string {
-	value := ""
-	if v.Value != nil {
-		value = *v.Value
-	}
-	switch {
-	case !isToken(v.Name):
-		return fmt.Sprintf("name %q has characters that no name of a header, cookie or query parameter has", v.Name)
-	case v.Type == v1alpha1.MatchPresent:
-		return ""
-	case value == "":
-		return "value is needed with the types Exact, Prefix and Regex"
-	case strings.ContainsAny(value, "\r\n\x00"):
-		return "value has a line break, which no request can have"
-	case v.Type == v1alpha1.MatchRegex:
-		if err := checkRegex(value); err != nil {
-			return fmt.Sprintf("value: %s", err)
-		}
-	case v.Type != "" && v.Type != v1alpha1.MatchExact && v.Type != v1alpha1.MatchPrefix:
-		return fmt.Sprintf("type %s is not known: use Exact, Prefix, Regex or Present", v.Type)
-	}
-	return ""
 }

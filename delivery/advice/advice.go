@@ -128,7 +128,7 @@ func Codes(ro *v1alpha1.Rollout) []string {
 
 // Rules are all rules, in the order of their codes.
 func Rules() []Rule {
-	return slices.Concat(fileRules, rolloutRules, checkRules, scheduleRules, workloadRules, serviceRules, routeRules, policyRules, capacityRules, stateRules)
+	return slices.Concat(fileRules, rolloutRules, checkRules, scheduleRules, matchRules, workloadRules, serviceRules, routeRules, policyRules, capacityRules, stateRules)
 }
 
 // found notes what the rule that is asked has found.

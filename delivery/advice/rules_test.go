@@ -106,6 +106,9 @@ var rolloutCases = map[string]ruleCase{
 	"XF0001": {func(w *shop) {
 		w.Strange = []Strange{{At: RefTo("Rollout", w.rollout), Message: `unknown field "spec.stepz"`}}
 	}, nothing},
+	"XF0002": {func(w *shop) {
+		w.Invalid = []Strange{{At: RefTo("Rollout", w.rollout), Field: "spec.strategy", Message: "say exactly one"}}
+	}, nothing},
 	"XF0101": {func(w *shop) { w.rollout.Spec.Analysis = nil }, nothing},
 	"XF0102": {
 		func(w *shop) { w.canary.Steps = []v1alpha1.Step{weighing(49, nil)} },
@@ -214,6 +217,10 @@ var checkCases = map[string]ruleCase{
 		func(w *shop) {
 			w.Freezes = []*v1alpha1.Freeze{{Spec: v1alpha1.FreezeSpec{To: &metav1.Time{Time: time.Unix(2e9, 0)}}}}
 		},
+	},
+	"XF0181": {
+		func(w *shop) { w.canary.Steps[0].Match = matching(v1alpha1.MatchRegex, "(?=a)b") },
+		func(w *shop) { w.canary.Steps[0].Match = matching(v1alpha1.MatchPrefix, "(?=a)b") },
 	},
 	"XF0159": {
 		func(w *shop) { w.check.Prometheus, w.check.SuccessRate = nil, &v1alpha1.SuccessRate{} },
@@ -690,4 +697,8 @@ var stateCases = map[string]ruleCase{
 
 func refuse(w *shop, status metav1.ConditionStatus) {
 	w.route.Status.Parents = []gatewayv1.RouteParentStatus{{Conditions: condition(string(gatewayv1.RouteConditionAccepted), status)}}
+}
+
+func matching(kind v1alpha1.MatchType, value string) []v1alpha1.RequestMatch {
+	return []v1alpha1.RequestMatch{{Headers: []v1alpha1.ValueMatch{{Name: "x-team", Type: kind, Value: &value}}}}
 }

@@ -34,9 +34,10 @@ type World struct {
 	Gateways    []*gatewayv1.Gateway
 	Grants      []*gatewayv1.ReferenceGrant
 
-	// Strange is what files hold and no object can, Refused why Rollouts' checks
-	// cannot be measured; whoever reads the World finds both.
-	Strange, Refused []Strange
+	// Strange is what files hold and no object can, Invalid what the API server would
+	// refuse of them, Refused why Rollouts' checks cannot be measured; whoever reads the
+	// World finds all three.
+	Strange, Invalid, Refused []Strange
 	// Whole are the kinds of which everything is known.
 	Whole []Whole
 	// Sources are the files that objects came from.

@@ -14,8 +14,11 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"github.com/crossfade-dev/crossfade/delivery/advice"
 )
 
 // Object is an object with the file that it came from; an empty Source is the
@@ -23,6 +26,15 @@ import (
 type Object struct {
 	*unstructured.Unstructured
 	Source string
+}
+
+// Ref names the object.
+func (o Object) Ref() advice.Ref {
+	at := advice.RefTo(o.GetKind(), o)
+	if clusterScoped(o.GetKind()) {
+		at.Namespace = ""
+	}
+	return at
 }
 
 // endings are those of the files that are read of a directory.
@@ -106,8 +118,13 @@ func documents(r io.Reader, source string, strict bool) ([]Object, error) {
 		if len(bytes.TrimSpace(raw)) == 0 {
 			continue
 		}
+		// By way of JSON, for Kubernetes' own reader of it keeps whole numbers whole; rules on them cannot read others.
 		object := map[string]any{}
-		if err := yaml.Unmarshal(raw, &object); err != nil {
+		text, err := yaml.YAMLToJSON(raw)
+		if err == nil {
+			err = utiljson.Unmarshal(text, &object)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read %s, document %d: %s", source, n, strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
 		}
 		u := &unstructured.Unstructured{Object: object}

@@ -100,16 +100,13 @@ var groups = map[string]string{
 }
 
 func add(w *advice.World, o Object) error {
+	at := o.Ref()
+	if o.Source != "" {
+		w.Sources[at] = o.Source
+	}
 	group, judged := groups[o.GetKind()]
 	if !judged || group != o.GroupVersionKind().Group {
 		return nil
-	}
-	at := advice.RefTo(o.GetKind(), o)
-	if o.GetKind() == "Namespace" || o.GetKind() == "Freeze" {
-		at.Namespace = ""
-	}
-	if o.Source != "" {
-		w.Sources[at] = o.Source
 	}
 	switch o.GetKind() {
 	case "Rollout":

@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/manifests"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/schemas"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
+	"github.com/crossfade-dev/crossfade/config/crd"
 	"github.com/crossfade-dev/crossfade/delivery/advice"
 )
 
@@ -151,8 +153,12 @@ func (a *analyze) gather(ctx context.Context) (advice.World, *analysis, error) {
 		result.Forbidden, result.Absent = have.Forbidden, have.Absent
 	}
 	w, err := manifests.World(objects)
+	if err != nil {
+		return advice.World{}, nil, err
+	}
 	w.Whole = whole
 	manifests.Resolve(&w, objects, w.Knows)
+	w.Invalid, err = schemas.Judge(ctx, crd.Files, objects)
 	return w, result, err
 }
 

@@ -13,7 +13,9 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/manifests"
+	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/schemas"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/session"
+	"github.com/crossfade-dev/crossfade/config/crd"
 	"github.com/crossfade-dev/crossfade/delivery/advice"
 )
 
@@ -68,7 +70,11 @@ func gather(ctx context.Context, s *session.Session, files []string, name string
 	if err := out.put(have, namespace, name); err != nil {
 		return nil, err
 	}
-	return out, nil
+	if out.client == nil {
+		// A cluster says it itself, and more: see dryRun.
+		out.world.Invalid, err = schemas.Judge(ctx, crd.Files, out.files)
+	}
+	return out, err
 }
 
 // choose finds the one Rollout of that name among the files' objects.
