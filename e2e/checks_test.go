@@ -50,7 +50,8 @@ func checkOf(r live.Rollout, name string) live.Check {
 
 // A good version passes all of them, and the status says by which numbers.
 func checksPass(t *testing.T) {
-	s := begin(t, setup{Checks: []string{succeeds, inTime, asked}, Steps: []step{{40, "4s"}, {70, "3s"}}})
+	// The last step waits: the moment in which all have passed is to be seen on a slow machine, too.
+	s := begin(t, setup{Checks: []string{succeeds, inTime, asked}, Steps: []step{{40, "4s"}, {70, "endless"}}})
 	f := s.load()
 	canary := s.change("v2")
 	r := s.await("has passed all checks", func(r live.Rollout) bool {
@@ -62,6 +63,7 @@ func checksPass(t *testing.T) {
 	if c := checkOf(r, "errors"); c.Value != "100" || c.Unit != "%" || c.Expected != "at least 95%" {
 		t.Errorf("no request of v2 failed, but the check says %+v", c)
 	}
+	s.promoteStep(canary, 2)
 	s.promoted(canary)
 	if counts := f.judge(map[string]string{canary: "v2"}); len(counts.Own) > 0 {
 		t.Errorf("no version has a bug, but: %v", counts)

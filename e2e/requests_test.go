@@ -65,7 +65,7 @@ func stickyLadder(t *testing.T) {
 		}
 		before = now
 		if weight < 100 {
-			s.kubectl("annotate", "rollout", name, "--overwrite", fmt.Sprintf("crossfade.dev/promote=%s/%d", canary, i+1))
+			s.promoteStep(canary, i+1)
 		}
 	}
 	f.judge(map[string]string{canary: "v2"})

@@ -79,7 +79,13 @@ func (s *scene) rolledBack(reason string) live.Rollout {
 // promote ends the endless pause of step 1 as the documentation says.
 func (s *scene) promote(canary string) {
 	s.Helper()
-	s.kubectl("annotate", "rollout", name, "--overwrite", fmt.Sprintf("crossfade.dev/promote=%s/1", canary))
+	s.promoteStep(canary, 1)
+}
+
+// promoteStep promotes from a step, counted from 1.
+func (s *scene) promoteStep(canary string, step int) {
+	s.Helper()
+	s.kubectl("annotate", "rollout", name, "--overwrite", fmt.Sprintf("crossfade.dev/promote=%s/%d", canary, step))
 }
 
 // seenAt is when a state of the Rollout was seen first.

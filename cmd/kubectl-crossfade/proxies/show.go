@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/cmd/kubectl-crossfade/rollouts"
@@ -82,18 +83,22 @@ func (p *show) run(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s; %w", summary(account), err)
 	}
-	known, err := askController(ctx, config, pod, account.Namespace+"/"+account.Service)
+	service := account.Namespace + "/" + account.Service
+	ask := func() (page, error) { return askController(ctx, config, pod, service) }
+	known, err := ask()
 	if err != nil {
 		return fmt.Errorf("%s; who they are only the controller knows: %w", summary(account), err)
 	}
-	account.Proxies = rows(known, account.Namespace+"/"+account.Service, account.Canary)
+	var answers map[string]Answer
 	if p.verify {
-		byNode := map[string]proxy{}
-		for _, x := range known.Proxies {
-			byNode[x.Node] = x
+		both := asking{controller: ask, envoy: func(node string) ([]byte, string) { return p.askEnvoy(ctx, client, config, node) }}
+		if known, answers, err = both.verify(known, service); err != nil {
+			return err
 		}
-		for i := range account.Proxies {
-			answer := verifyOne(ctx, client, p.Session, byNode[account.Proxies[i].Proxy], account.Namespace+"/"+account.Service)
+	}
+	account.Proxies = rows(known, service, account.Canary)
+	for i := range account.Proxies {
+		if answer, ok := answers[account.Proxies[i].Proxy]; ok {
 			account.Proxies[i].Envoy = &answer
 		}
 	}
@@ -119,29 +124,24 @@ func summary(a Account) string {
 	return fmt.Sprintf("by the status of Rollout %s %d of %d proxies have confirmed", a.Rollout, a.Acked, a.Expected)
 }
 
-// verifyOne asks one Envoy. That it could not be asked is an answer, too.
-func verifyOne(ctx context.Context, client dynamic.Interface, s *session.Session, x proxy, service string) Answer {
-	namespace, pod, ok := strings.Cut(x.Node, "/")
+// askEnvoy asks the Envoy of a pod, or says why it cannot be asked.
+func (p *show) askEnvoy(ctx context.Context, client dynamic.Interface, config *rest.Config, node string) (raw []byte, trouble string) {
+	namespace, pod, ok := strings.Cut(node, "/")
 	if !ok {
-		return Answer{Routes: []string{}, Message: "it is no pod of this cluster"}
-	}
-	config, err := s.Config()
-	if err != nil {
-		return Answer{Routes: []string{}, Message: err.Error()}
+		return nil, "it is no pod of this cluster"
 	}
 	object, err := client.Resource(session.Pods).Namespace(namespace).Get(ctx, pod, metav1.GetOptions{})
 	if err != nil {
-		return Answer{Routes: []string{}, Message: fmt.Sprintf("get pod %s: %v", x.Node, err)}
+		return nil, fmt.Sprintf("get pod %s: %v", node, err)
 	}
 	container := containerOf(object)
 	if container == "" {
-		return Answer{Routes: []string{}, Message: "its pod has no container of ours: a gRPC client that routes by itself cannot be asked"}
+		return nil, "its pod has no container of ours: a gRPC client that routes by itself cannot be asked"
 	}
-	raw, err := askEnvoy(ctx, config, namespace, pod, container)
-	if err != nil {
-		return Answer{Routes: []string{}, Message: fmt.Sprintf("%v (a proxy older than the plugin has no `crossfade dump`)", err)}
+	if raw, err = askEnvoy(ctx, config, namespace, pod, container); err != nil {
+		return nil, fmt.Sprintf("%v (a proxy older than the plugin has no `crossfade dump`)", err)
 	}
-	return compare(raw, x, service)
+	return raw, ""
 }
 
 // containerOf is the container with the proxy: the gateway's is an ordinary one, a
