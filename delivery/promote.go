@@ -258,7 +258,7 @@ const autoscalerSight = 30 * time.Second
 // those that are left (handover.md 6a). Each step needs stable at its full size,
 // or progressDeadlineSeconds of waiting for it.
 func (p *pass) oldDown() bool {
-	p.wait(v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is promoted; the pods of %s go", p.rec.Stable, p.rec.Old))
+	p.wait(v1alpha1.ReasonPromoted, p.oldGoes())
 	if p.old.Replicas > p.rec.Replicas {
 		p.act(Action{Kind: Scale, Object: p.old.Name, Replicas: p.rec.Replicas, Why: "it is not stable any more"})
 		return true
@@ -281,4 +281,10 @@ func (p *pass) oldDown() bool {
 	return p.write(func(r *v1alpha1.Record) {
 		r.Replicas, r.ScaledAt = max(0, p.old.Replicas-quarter), p.microNow()
 	})
+}
+
+// oldGoes is said from the first step down to the last, so that a watch does not see
+// the message flip with each.
+func (p *pass) oldGoes() string {
+	return fmt.Sprintf("revision %s is promoted; the pods of %s go", p.rec.Stable, p.rec.Old)
 }

@@ -86,6 +86,28 @@ func joining(o *Observation) {
 	o.Service.Pin, o.Service.Key = "xB", "xB"
 }
 
+// A watch of the message would else see it flip with each step down.
+func TestOldGoesInOneMessage(t *testing.T) {
+	const want = "revision xB is promoted; the pods of rA go"
+	for size := int32(4); size > 0; size-- {
+		o := keptWarm()
+		o.ReplicaSets[0] = running("rA", "A", OwnerHolder, size, 1)
+		o.ReplicaSets[0].StatusReplicas, o.ReplicaSets[0].Pods = size, size
+		record(o).Replicas = size
+		if size < 4 {
+			record(o).ScaledAt = atp(0)
+		}
+		plan := Decide(*o)
+		if plan.Status.Record == nil || plan.Status.Message != want {
+			t.Errorf("the record of a step down from %d: %+v, message %q, want %q", size, plan.Status.Record, plan.Status.Message, want)
+		}
+		record(o).Replicas, record(o).ScaledAt = size-1, atp(0)
+		if got := Decide(*o).Status.Message; got != want {
+			t.Errorf("the step down from %d: message %q, want %q", size, got, want)
+		}
+	}
+}
+
 func TestWarm(t *testing.T) {
 	old := func(n, status int32) func(*Observation) {
 		return func(o *Observation) {

@@ -187,6 +187,9 @@ func (p *pass) ofStage() (v1alpha1.Phase, string, string) {
 	case v1alpha1.StageHandingOver:
 		return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoting, fmt.Sprintf("handing canary %s over to the Deployment", p.rec.Canary)
 	case v1alpha1.StageWarm:
+		if p.rec.ScaledAt != nil {
+			return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoted, p.oldGoes()
+		}
 		return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is promoted; the pods of %s stay warm", p.rec.Stable, p.rec.Old)
 	case v1alpha1.StageRetreating:
 		return v1alpha1.PhaseRollingBack, v1alpha1.ReasonRollingBack, p.rec.Message
