@@ -226,31 +226,3 @@ func (a *asker) refusal(ro *v1alpha1.Rollout) *delivery.Refusal {
 	}
 	return nil
 }
-
-// apiServer are the addresses of the API server: of its Service and what is behind
-// it, as the caches show them.
-func apiServer(cache client.Reader) func(context.Context) []netip.Addr {
-	return func(ctx context.Context) []netip.Addr {
-		var texts []string
-		service := &corev1.Service{}
-		if err := cache.Get(ctx, types.NamespacedName{Namespace: corev1.NamespaceDefault, Name: "kubernetes"}, service); err == nil {
-			texts = append(texts, service.Spec.ClusterIPs...)
-			texts = append(texts, service.Spec.ClusterIP)
-		}
-		list := &discoveryv1.EndpointSliceList{}
-		if err := cache.List(ctx, list, client.InNamespace(corev1.NamespaceDefault), client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"}); err == nil {
-			for i := range list.Items {
-				for _, e := range list.Items[i].Endpoints {
-					texts = append(texts, e.Addresses...)
-				}
-			}
-		}
-		var out []netip.Addr
-		for _, t := range texts {
-			if a, err := netip.ParseAddr(t); err == nil {
-				out = append(out, a)
-			}
-		}
-		return out
-	}
-}

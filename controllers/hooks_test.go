@@ -262,20 +262,3 @@ func TestHookURL(t *testing.T) {
 		}
 	}
 }
-
-func TestAPIServerAddresses(t *testing.T) {
-	c := shopServices(t).WithObjects(
-		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"}, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1", ClusterIPs: []string{"10.96.0.1", "fd00::1"}}},
-		&discoveryv1.EndpointSlice{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
-			Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.9"}}},
-		},
-	).Build()
-	var got []string
-	for _, a := range apiServer(c)(t.Context()) {
-		got = append(got, a.String())
-	}
-	if diff := cmp.Diff([]string{"10.96.0.1", "fd00::1", "10.96.0.1", "192.0.2.9"}, got); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-}

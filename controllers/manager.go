@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -34,7 +35,6 @@ import (
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/controllers/notify"
-	"github.com/crossfade-dev/crossfade/controllers/outbound"
 	"github.com/crossfade-dev/crossfade/delivery/advice"
 	"github.com/crossfade-dev/crossfade/metrics"
 	"github.com/crossfade-dev/crossfade/proxy"
@@ -54,8 +54,8 @@ type Options struct {
 	Prometheus metrics.Options
 	// Notify are the targets that Rollouts can tell of what happens.
 	Notify *notify.Targets
-	// Outbound says which hosts hooks may be asked at.
-	Outbound outbound.Options
+	// Guards stand before all that leaves.
+	Guards Guards
 	// Version is this program's, with which those of proxies are compared.
 	Version string
 	// Workers is how many Rollouts are reconciled at once; 0 stands for 8.
@@ -137,10 +137,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	if err != nil {
 		return err
 	}
-	hooks, err := newHooks(mgr, runs, o, waker)
-	if err != nil {
-		return err
-	}
+	hooks := newAsker(o.Guards.Hooks, runs, mgr.GetAPIReader(), o.Now, waker)
 	beside := besides{jobs: runs, samples: newSampler(queries, runs, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker), hooks: hooks}
 	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, meters)
 	if rollouts.observer.config, err = newConfigWatch(mgr.GetConfig(), usersOfConfig(mgr.GetClient(), waker)); err != nil {
@@ -216,24 +213,21 @@ func newJobs(mgr ctrl.Manager) (*jobs, error) {
 	return &jobs{cache: mgr.GetClient(), api: mgr.GetClient(), logs: logs}, nil
 }
 
-// newHooks makes what asks hooks, behind the guard of all that leaves.
-func newHooks(mgr ctrl.Manager, runs *jobs, o Options, wake func(types.NamespacedName)) (*asker, error) {
-	o.Outbound.Forbidden = apiServer(mgr.GetClient())
-	guard, err := outbound.New(o.Outbound)
-	if err != nil {
-		return nil, err
-	}
-	return newAsker(guard, runs, mgr.GetAPIReader(), o.Now, wake), nil
-}
-
 func newSource(o Options, m *meters) (querySource, error) {
 	if o.Prometheus.URL == "" {
 		return nil, nil
 	}
-	o.Prometheus.Observe, o.Prometheus.Now = m.query, o.Now
+	o.Prometheus.Observe, o.Prometheus.Now, o.Prometheus.Dial = m.query, o.Now, o.Guards.Prometheus.DialContext
 	s, err := metrics.New(o.Prometheus)
 	if err != nil {
 		return nil, err
+	}
+	u, err := url.Parse(o.Prometheus.URL)
+	if err == nil {
+		err = o.Guards.Prometheus.CheckURL(u)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("check the Prometheus URL: %w", err)
 	}
 	return s, nil
 }

@@ -218,7 +218,7 @@ func TestQueryRefusals(t *testing.T) {
 		},
 		"TooLarge": {
 			reason: "A query without its sum over a huge number of series.", answer: data("vector", "["+strings.Repeat(" ", maxAnswer)+"]"),
-			want: Sample{Outcome: QueryError, Message: "the answer is larger than 4 MiB: aggregate the series into one number, for example with sum(...)"},
+			want: Sample{Outcome: QueryError, Message: "the answer is larger than 1 MiB: aggregate the series into one number, for example with sum(...)"},
 		},
 		"TooLargeAndBad": {
 			reason: "The size of an error page says nothing about the query.", answer: answer{status: 500, body: "<" + strings.Repeat("x", 2*maxAnswer)},

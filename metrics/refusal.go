@@ -3,7 +3,6 @@ package metrics
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -23,7 +22,7 @@ type statusClient struct {
 // Do implements api.Client.
 func (c statusClient) Do(ctx context.Context, req *http.Request) (*http.Response, []byte, error) {
 	resp, body, err := c.Client.Do(ctx, req)
-	if resp == nil || resp.StatusCode/100 == 2 || (err != nil && !errors.Is(err, errTooLarge)) {
+	if resp == nil || resp.StatusCode/100 == 2 || (err != nil && !isTooLarge(err)) {
 		return resp, body, err
 	}
 	r := &refusal{status: resp.StatusCode, location: resp.Header.Get("Location")}

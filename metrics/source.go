@@ -30,6 +30,8 @@ type Options struct {
 	BearerTokenFile string
 	// Timeout bounds one query from the call to the last byte of its answer. Zero means DefaultTimeout.
 	Timeout time.Duration
+	// Dial connects to the server; who gives one can refuse addresses. Optional.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Observe is called after each query with its outcome and the seconds it took. Optional; it needs Now.
 	Observe func(outcome Outcome, seconds float64)
 	// Now is the clock for Observe.
@@ -60,7 +62,7 @@ func New(o Options) (*Source, error) {
 	if o.Observe != nil && o.Now == nil {
 		return nil, errors.New("check the options: Observe is given without Now, so nothing can measure the seconds")
 	}
-	tr, err := newTransport(u, o.CAFile, o.BearerTokenFile)
+	tr, err := newTransport(u, o.Dial, o.CAFile, o.BearerTokenFile)
 	if err != nil {
 		return nil, err
 	}
@@ -139,12 +141,18 @@ func fromError(err error, timeout time.Duration) Sample {
 	}
 	var netErr net.Error
 	switch {
-	case errors.Is(err, errTooLarge):
-		return Sample{Outcome: QueryError, Message: errTooLarge.Error() + ": aggregate the series into one number, for example with sum(...)"}
+	case isTooLarge(err):
+		return Sample{Outcome: QueryError, Message: "the answer is larger than 1 MiB: aggregate the series into one number, for example with sum(...)"}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return Sample{Outcome: TimedOut, Message: fmt.Sprintf("Prometheus did not answer in time (a query may take %s)", timeout)}
 	case errors.Is(err, context.Canceled):
 		return Sample{Outcome: Unreachable, Message: "the query was cancelled before its answer came"}
 	}
 	return Sample{Outcome: Unreachable, Message: "Prometheus cannot be reached: " + oneLine(err.Error())}
+}
+
+// isTooLarge knows the error that ends the reading of an answer.
+func isTooLarge(err error) bool {
+	var tooLarge *http.MaxBytesError
+	return errors.As(err, &tooLarge)
 }

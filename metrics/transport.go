@@ -1,11 +1,11 @@
 package metrics
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,13 +16,10 @@ import (
 
 // maxAnswer bounds the bytes of an answer that are held in memory, after decompression. One number takes about 200;
 // the rest is room to count the series of a query that lacks its sum.
-const maxAnswer = 4 << 20
+const maxAnswer = 1 << 20
 
 // connectTimeout ends attempts to connect that outlive their query: a transport may keep one for the next query.
 const connectTimeout = 10 * time.Second
-
-// errTooLarge ends the reading of an answer.
-var errTooLarge = errors.New("the answer is larger than 4 MiB")
 
 // transport adds the bearer token to each request and bounds each answer.
 type transport struct {
@@ -30,8 +27,11 @@ type transport struct {
 	tokenFile string
 }
 
+// dialer connects to a host and port.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
 // newTransport is written out rather than taken from http.DefaultTransport, which any imported package may change.
-func newTransport(u *url.URL, caFile, tokenFile string) (*transport, error) {
+func newTransport(u *url.URL, dial dialer, caFile, tokenFile string) (*transport, error) {
 	if u.Scheme != "https" && caFile != "" {
 		return nil, errors.New("check the Prometheus CA file: it has no use with an http:// URL; write https:// or leave it out")
 	}
@@ -54,9 +54,12 @@ func newTransport(u *url.URL, caFile, tokenFile string) (*transport, error) {
 			return nil, err
 		}
 	}
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: connectTimeout}).DialContext
+	}
 	return &transport{tokenFile: tokenFile, base: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		DialContext:            dial,
 		TLSHandshakeTimeout:    connectTimeout,
 		TLSClientConfig:        config,
 		ForceAttemptHTTP2:      true,
@@ -83,7 +86,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer + 1}
+	// It fails where io.LimitReader would end: a cut answer must not pass for a whole one.
+	resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
 	return resp, nil
 }
 
@@ -101,22 +105,4 @@ func readToken(file string) (string, error) {
 		return "", fmt.Errorf("read the Prometheus bearer token file: %s holds more than one token", file)
 	}
 	return token, nil
-}
-
-// boundedBody fails where io.LimitReader would end: a cut answer must not pass for a whole one.
-type boundedBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errTooLarge
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.left -= int64(n)
-	return n, err
 }

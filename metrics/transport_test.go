@@ -1,8 +1,11 @@
 package metrics
 
 import (
+	"context"
 	"encoding/pem"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -135,5 +138,22 @@ func TestRedirectKeepsToken(t *testing.T) {
 	}
 	if got := s.Query(t.Context(), "up", at); got.Outcome != Unreachable || asked {
 		t.Errorf("Query: got %+v, and the other server was asked: %t; want Unreachable and false", got, asked)
+	}
+}
+
+// TestDial: who gives the dialer decides who is asked, and its words say why nobody is.
+func TestDial(t *testing.T) {
+	asked := false
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer srv.Close()
+	s, err := New(Options{URL: srv.URL, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("nothing is sent there")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Sample{Outcome: Unreachable, Message: "Prometheus cannot be reached: nothing is sent there"}
+	if diff := cmp.Diff(want, s.Query(t.Context(), "up", at)); diff != "" || asked {
+		t.Errorf("The server was asked: %t. Sample (-want +got):\n%s", asked, diff)
 	}
 }

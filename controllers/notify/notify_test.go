@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/crossfade-dev/crossfade/controllers/outbound"
 )
 
 // receiver keeps what it was sent and answers with status.
@@ -36,19 +38,28 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func receive(t *testing.T, status int) (*receiver, string) {
 	t.Helper()
 	r := &receiver{status: status}
-	s := httptest.NewServer(r)
+	return r, serve(t, r)
+}
+
+// serve says at which host and port h answers.
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	return r, strings.TrimPrefix(s.URL, "http://")
+	return strings.TrimPrefix(s.URL, "http://")
 }
 
 func open(t *testing.T, text string) *Targets {
 	t.Helper()
-	targets, err := Open(write(t, text))
+	targets, err := Open(write(t, text), beside(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return targets
 }
+
+// beside is a guard that lets out to where the tests' servers are.
+func beside(t *testing.T) Guard { return guarded(t, outbound.Options{Loopback: true}) }
 
 func write(t *testing.T, text string) string {
 	t.Helper()
@@ -156,7 +167,7 @@ func TestWhoMayUseATarget(t *testing.T) {
 		t.Error(err)
 	}
 	for _, path := range []string{"", "/no/such/file"} {
-		none, err := Open(path)
+		none, err := Open(path, beside(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +182,7 @@ func TestFileChanges(t *testing.T) {
 	r, host := receive(t, http.StatusOK)
 	path := write(t, `targets: [{name: x, namespaces: [shop], cloudEventsFile: address}]`)
 	address := filepath.Join(filepath.Dir(path), "address")
-	targets, err := Open(path)
+	targets, err := Open(path, beside(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +218,7 @@ func TestBadFiles(t *testing.T) {
 		"template parse": {`templates: {default: "{{"}`, "templates[default]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Open(write(t, tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) {
+			if _, err := Open(write(t, tc.text), nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}
 		})

@@ -44,32 +44,57 @@ func (t *Targets) Send(ctx context.Context, name string, m Message) error {
 		return err
 	}
 	if event {
-		return sendEvent(ctx, address, m)
+		return t.sendEvent(ctx, address, m)
 	}
 	text, err := b.word(m)
 	if err != nil {
 		return err
 	}
-	return sendText(address, text, m)
+	return t.sendText(ctx, address, text, m)
 }
 
-// sendText goes through shoutrrr, which bounds the time itself.
-func sendText(address, text string, m Message) error {
-	sender, err := router.New(nil, address)
+// sendText goes through shoutrrr, which knows nothing of contexts.
+func (t *Targets) sendText(ctx context.Context, address, text string, m Message) error {
+	service, err := (&router.ServiceRouter{}).Locate(address)
+	if err == nil {
+		err = t.guardService(ctx, service)
+	}
 	if err != nil {
 		return fmt.Errorf("prepare the message: %s", redact(err, address))
 	}
-	sender.Timeout = timeout
 	params := types.Params{"title": title(m)}
-	if strings.HasPrefix(address, "generic") {
+	switch service.GetID() {
+	case "pagerduty", "wecom": // They refuse what has a title.
+		params, text = types.Params{}, title(m)+"\n"+text
+	case "generic":
 		// Only this service takes what it does not know, as fields of its JSON.
 		params["id"], params["on"], params["namespace"], params["rollout"] = m.ID, m.On, m.Namespace, m.Rollout
 		params["revision"], params["at"] = m.Revision, m.At.UTC().Format(time.RFC3339)
 	}
-	if err := errors.Join(sender.Send(text, &params)...); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() { sent <- deliver(service, text, params) }()
+	select {
+	case err = <-sent:
+	case <-ctx.Done():
+		err = fmt.Errorf("no answer within %s", timeout)
+	}
+	if err != nil {
 		return fmt.Errorf("send the message: %s", redact(err, address))
 	}
 	return nil
+}
+
+// deliver outlives a library that does not bear every failure: shoutrrr's zulip looks into
+// the answer of a request that has none.
+func deliver(service types.Service, text string, params types.Params) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("%s could not be reached, or shoutrrr cannot send to it", service.GetID())
+		}
+	}()
+	return service.Send(text, &params)
 }
 
 // data is that of a CloudEvent; fields are added, never changed.
@@ -85,7 +110,7 @@ type data struct {
 }
 
 // sendEvent posts a CloudEvent in structured mode (CloudEvents 1.0, HTTP binding §3.2).
-func sendEvent(ctx context.Context, address string, m Message) error {
+func (t *Targets) sendEvent(ctx context.Context, address string, m Message) error {
 	e := cloudevents.New()
 	e.SetID(m.UID + "/" + m.ID)
 	e.SetSource(fmt.Sprintf("/apis/crossfade.dev/v1alpha1/namespaces/%s/rollouts/%s", m.Namespace, m.Rollout))
@@ -109,7 +134,7 @@ func sendEvent(ctx context.Context, address string, m Message) error {
 		return fmt.Errorf("prepare the event: %s", redact(err, address))
 	}
 	request.Header.Set("Content-Type", cloudevents.ApplicationCloudEventsJSON)
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := (&http.Client{Transport: t.guard}).Do(request)
 	if err != nil {
 		return fmt.Errorf("send the event: %s", redact(err, address))
 	}

@@ -2,9 +2,11 @@ package notify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -43,7 +45,8 @@ type target struct {
 // Targets are the administrator's targets, read from his file; it is read anew
 // whenever it has changed, as mounted files do.
 type Targets struct {
-	path string
+	path  string
+	guard Guard
 
 	mu   sync.Mutex
 	raw  []byte
@@ -56,10 +59,17 @@ type book struct {
 	templates map[string]*template.Template
 }
 
+// Guard is what all that is sent goes through, and what of it is refused.
+type Guard interface {
+	http.RoundTripper
+	// CheckHost says whether host:port may be dialled.
+	CheckHost(ctx context.Context, address string) error
+}
+
 // Open reads the file at path. Without a path, and as long as there is no such file,
-// there are no targets.
-func Open(path string) (*Targets, error) {
-	t := &Targets{path: path, last: &book{}}
+// there are no targets. The guard has to be http.DefaultTransport, too: see guardService.
+func Open(path string, guard Guard) (*Targets, error) {
+	t := &Targets{path: path, guard: guard, last: &book{}}
 	if path == "" {
 		return t, nil
 	}

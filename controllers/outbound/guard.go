@@ -21,6 +21,9 @@ import (
 // connectTimeout bounds one attempt to connect.
 const connectTimeout = 10 * time.Second
 
+// answerTimeout bounds the wait of a client that is not ours for an answer's headers.
+const answerTimeout = 30 * time.Second
+
 // maxRedirects is how often an answer may send us on.
 const maxRedirects = 3
 
@@ -38,7 +41,14 @@ type Options struct {
 	CAFile string
 	// Forbidden are addresses that are never dialled beside those that nobody may: the
 	// API server's. It is asked at each connection.
-	Forbidden func(context.Context) []netip.Addr
+	Forbidden func(context.Context) []netip.AddrPort
+	// Trusted says that the administrator writes the addresses himself: he needs no list
+	// of hosts, and of Forbidden only the very ports are meant, for what else runs on a
+	// node of the API server's is his to know. The environment's proxies are asked: they
+	// are his, too.
+	Trusted bool
+	// Loopback says that the controller's own pod may be asked: a side-car there.
+	Loopback bool
 	// Resolver is net.DefaultResolver when it is nil.
 	Resolver Resolver
 }
@@ -49,6 +59,8 @@ type Guard struct {
 	tls     *tls.Config
 	// dialer connects to an address that was checked.
 	dialer func(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error)
+	// base sends what RoundTrip has let through.
+	base *http.Transport
 }
 
 // Target is who is asked.
@@ -79,20 +91,30 @@ func New(o Options) (*Guard, error) {
 	if o.Resolver == nil {
 		g.options.Resolver = net.DefaultResolver
 	}
-	if o.CAFile == "" {
-		return g, nil
+	if err := g.trust(o.CAFile); err != nil {
+		return nil, err
 	}
-	pem, err := os.ReadFile(o.CAFile)
+	g.base = g.transport(g.DialContext)
+	g.base.ResponseHeaderTimeout = answerTimeout // Not every library's client has a timeout.
+	return g, nil
+}
+
+// trust adds the certificates of a file to the system's.
+func (g *Guard) trust(file string) error {
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read --hook-ca-file: %w", err)
+		return fmt.Errorf("read --hook-ca-file: %w", err)
 	}
 	if g.tls.RootCAs, err = x509.SystemCertPool(); err != nil {
 		g.tls.RootCAs = x509.NewCertPool()
 	}
 	if !g.tls.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read --hook-ca-file: %s holds no PEM certificate", o.CAFile)
+		return fmt.Errorf("read --hook-ca-file: %s holds no PEM certificate", file)
 	}
-	return g, nil
+	return nil
 }
 
 func isAddress(s string) bool {
@@ -116,15 +138,17 @@ func (g *Guard) CheckURL(u *url.URL) error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return &Refusal{Why: "only http:// and https:// are asked"}
-	case host == "" || u.User != nil:
-		return &Refusal{Why: "the URL must have a host, and neither user nor password"}
+	case host == "":
+		return &Refusal{Why: "the URL must have a host"}
+	case u.User != nil && !g.options.Trusted:
+		return &Refusal{Why: "the URL must have neither user nor password"}
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
-		if c := classOf(a); c != "" {
+		if c := g.classOf(a); c != "" {
 			return &Refusal{Why: fmt.Sprintf("%s is %s: nothing is sent there", host, c)}
 		}
 	}
-	if !g.allows(host) {
+	if !g.options.Trusted && !g.allows(host) {
 		return &Refusal{Why: fmt.Sprintf("host %s is not allowed: name a Service of the Rollout's namespace by serviceRef, or ask the administrator to add the host to --hook-hosts", host)}
 	}
 	return nil
@@ -139,14 +163,22 @@ func (g *Guard) allows(host string) bool {
 	})
 }
 
+// classOf is why an address is never dialled by this guard.
+func (g *Guard) classOf(a netip.Addr) class {
+	if g.options.Loopback && inner(a).IsLoopback() {
+		return ""
+	}
+	return classOf(a)
+}
+
 // check refuses an address that must not be dialled.
-func (g *Guard) check(ctx context.Context, a netip.Addr) error {
-	if c := classOf(a); c != "" {
+func (g *Guard) check(ctx context.Context, a netip.AddrPort) error {
+	if c := g.classOf(a.Addr()); c != "" {
 		return &Refusal{Why: fmt.Sprintf("the host leads to %s: nothing is sent there", c)}
 	}
 	if g.options.Forbidden != nil {
 		for _, f := range g.options.Forbidden(ctx) {
-			if inner(f) == inner(a) {
+			if inner(f.Addr()) == inner(a.Addr()) && (f.Port() == a.Port() || !g.options.Trusted) {
 				return &Refusal{Why: "the host leads to an address of the API server: nothing is sent there"}
 			}
 		}
@@ -154,22 +186,29 @@ func (g *Guard) check(ctx context.Context, a netip.Addr) error {
 	return nil
 }
 
-// client makes a client for one question. It has no proxy and keeps no connection: the
-// next question is checked anew.
+// client makes a client for one question.
 func (g *Guard) client(t Target) *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
-			Proxy: nil,
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				return g.dial(ctx, network, address, t)
-			},
-			TLSClientConfig:        g.tls.Clone(),
-			TLSHandshakeTimeout:    connectTimeout,
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport: g.transport(func(ctx context.Context, network, address string) (net.Conn, error) {
+			return g.dial(ctx, network, address, t)
+		}),
 		CheckRedirect: func(req *http.Request, via []*http.Request) error { return g.redirect(req, via, t) },
 	}
+}
+
+// transport keeps no connection: the next question is checked anew.
+func (g *Guard) transport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+	t := &http.Transport{
+		DialContext:            dial,
+		TLSClientConfig:        g.tls.Clone(),
+		TLSHandshakeTimeout:    connectTimeout,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	if g.options.Trusted {
+		t.Proxy = http.ProxyFromEnvironment
+	}
+	return t
 }
 
 // redirect lets an answer send us on to where we would have gone ourselves. A POST
@@ -193,14 +232,9 @@ func (g *Guard) redirect(req *http.Request, via []*http.Request, t Target) error
 
 // dial connects to an address that was checked, never to a name.
 func (g *Guard) dial(ctx context.Context, network, address string, t Target) (net.Conn, error) {
-	found, err := g.resolve(ctx, address, t)
+	found, err := g.lookUp(ctx, address, t)
 	if err != nil {
 		return nil, err
-	}
-	for _, a := range found {
-		if err := g.check(ctx, a.Addr()); err != nil {
-			return nil, err
-		}
 	}
 	failed := errNoAddress
 	for _, a := range found {
@@ -213,6 +247,20 @@ func (g *Guard) dial(ctx context.Context, network, address string, t Target) (ne
 	return nil, failed
 }
 
+// lookUp finds the addresses of a host, each of which may be dialled.
+func (g *Guard) lookUp(ctx context.Context, address string, t Target) ([]netip.AddrPort, error) {
+	found, err := g.resolve(ctx, address, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range found {
+		if err := g.check(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
 // connect asks the kernel. Nothing gets here that was not checked; this is the net
 // below that check.
 func (g *Guard) connect(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
@@ -221,7 +269,7 @@ func (g *Guard) connect(ctx context.Context, network string, to netip.AddrPort) 
 		if err != nil {
 			return fmt.Errorf("read the address that is dialled: %w", err)
 		}
-		return g.check(ctx, a.Addr())
+		return g.check(ctx, a)
 	}}
 	return d.DialContext(ctx, network, to.String())
 }

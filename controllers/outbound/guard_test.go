@@ -113,8 +113,8 @@ func TestHosts(t *testing.T) {
 
 // TestDialled: whatever a name says, only checked addresses are dialled.
 func TestDialled(t *testing.T) {
-	api := func(context.Context) []netip.Addr {
-		return []netip.Addr{netip.MustParseAddr("10.96.0.1"), netip.MustParseAddr("192.0.2.99")}
+	api := func(context.Context) []netip.AddrPort {
+		return []netip.AddrPort{netip.MustParseAddrPort("10.96.0.1:443"), netip.MustParseAddrPort("192.0.2.99:6443")}
 	}
 	cases := map[string]struct {
 		reason  string
@@ -168,7 +168,9 @@ func TestOwn(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			g, err := New(Options{Forbidden: func(context.Context) []netip.Addr { return []netip.Addr{netip.MustParseAddr("192.0.2.99")} }})
+			g, err := New(Options{Forbidden: func(context.Context) []netip.AddrPort {
+				return []netip.AddrPort{netip.MustParseAddrPort("192.0.2.99:6443")}
+			}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -134,10 +134,6 @@ func Run(ctx context.Context, version string, args []string) error {
 		}
 		return err
 	}
-	targets, err := notify.Open(s.notify)
-	if err != nil {
-		return fmt.Errorf("read --notify-targets: %w", err)
-	}
 	log := zap.New(zap.UseDevMode(false))
 	ctrl.SetLogger(log)
 	config, err := ctrl.GetConfig()
@@ -147,6 +143,16 @@ func Run(ctx context.Context, version string, args []string) error {
 	mgr, err := newManager(config, s)
 	if err != nil {
 		return err
+	}
+	guards, err := controllers.NewGuards(mgr.GetClient(), s.outbound)
+	if err != nil {
+		return err
+	}
+	// Most services that notices go to take no client of ours and use this one.
+	http.DefaultTransport = guards.Targets
+	targets, err := notify.Open(s.notify, guards.Targets)
+	if err != nil {
+		return fmt.Errorf("read --notify-targets: %w", err)
 	}
 	options := proxy.DefaultOptions()
 	options.Gateway = s.gateway
@@ -166,7 +172,7 @@ func Run(ctx context.Context, version string, args []string) error {
 	}
 	xdsServer := server.New(server.Options{Logger: log.WithName("xds"), Now: time.Now, Admit: who.Admit, ViewOf: views.Of})
 	if err := controllers.Setup(ctx, mgr, xdsServer, controllers.Options{
-		Proxy: options, Views: views, Prometheus: s.prometheus, Outbound: s.outbound, Version: version, Notify: targets, Workers: s.workers, Now: time.Now,
+		Proxy: options, Views: views, Prometheus: s.prometheus, Guards: guards, Version: version, Notify: targets, Workers: s.workers, Now: time.Now,
 	}); err != nil {
 		return err
 	}
