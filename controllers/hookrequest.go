@@ -70,10 +70,8 @@ func hookRequest(ro *v1alpha1.Rollout, q delivery.Question) ([]byte, http.Header
 		Stable: rec.Stable, Canary: q.Revision, Attempt: q.Attempt, Try: 1, Step: q.Step,
 		Weight: rec.Weight, TotalWeight: rec.Total, Phase: ro.Status.Phase,
 	}
-	for i := range rec.Hooks {
-		if e := &rec.Hooks[i]; e.Name == q.Hook && e.At == q.At && e.Revision == q.Revision && e.Step == q.Step && e.Attempt == q.Attempt {
-			b.Try = e.Answers + 1
-		}
+	if e := hookEntry(rec, q); e != nil {
+		b.Try = e.Answers + 1
 	}
 	if q.At == v1alpha1.AfterRollback {
 		b.Reason, b.Message = rec.Reason, rec.Message

@@ -5,10 +5,33 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
 )
+
+// hookJobKey names one run of a hook's Job. A hook that is asked anew, because the
+// situation is another one, gets another run; a crash finds the one that was under way.
+func hookJobKey(ro *v1alpha1.Rollout, rec *v1alpha1.Record, q delivery.Question) string {
+	if e := hookEntry(rec, q); e != nil {
+		return fmt.Sprintf("%s/%d", hookKey(ro, q), e.Since.UnixMicro())
+	}
+	return hookKey(ro, q)
+}
+
+// hookEntry is what the record knows of a question, nil when it asks it no more.
+func hookEntry(rec *v1alpha1.Record, q delivery.Question) *v1alpha1.HookRecord {
+	i := slices.IndexFunc(rec.Hooks, func(e v1alpha1.HookRecord) bool { return questionOf(&e) == q })
+	if i < 0 {
+		return nil
+	}
+	return &rec.Hooks[i]
+}
+
+func questionOf(e *v1alpha1.HookRecord) delivery.Question {
+	return delivery.Question{Hook: e.Name, At: e.At, Step: e.Step, Revision: e.Revision, Attempt: e.Attempt}
+}
 
 // hookRun is the Job of a hook.
 func hookRun(ro *v1alpha1.Rollout, hook *v1alpha1.Hook, q delivery.Question) (*jobRun, error) {
@@ -16,7 +39,7 @@ func hookRun(ro *v1alpha1.Rollout, hook *v1alpha1.Hook, q delivery.Question) (*j
 	if err != nil {
 		return nil, err
 	}
-	return &jobRun{rollout: ro, label: v1alpha1.LabelHook, of: hook.Name, key: hookKey(ro, q), source: hook.Job, about: about}, nil
+	return &jobRun{rollout: ro, label: v1alpha1.LabelHook, of: hook.Name, key: hookJobKey(ro, ro.Status.Record, q), source: hook.Job, about: about}, nil
 }
 
 // checkKey names one measurement of a check: it follows the last one, so that a crash
@@ -61,8 +84,7 @@ func wantedJobs(ro *v1alpha1.Rollout, status *v1alpha1.RolloutStatus) map[string
 	for i := range rec.Hooks {
 		e := &rec.Hooks[i]
 		if hook := hookNamed(ro, e.Name); hook != nil && hook.Job != nil && e.State == v1alpha1.HookAsking {
-			q := delivery.Question{Hook: e.Name, At: e.At, Step: e.Step, Revision: e.Revision, Attempt: e.Attempt}
-			wanted[jobName(ro.Name, e.Name, hookKey(ro, q))] = true
+			wanted[jobName(ro.Name, e.Name, hookJobKey(ro, rec, questionOf(e)))] = true
 		}
 	}
 	if ro.Spec.Analysis == nil || rec.Stage != v1alpha1.StageStepping || rec.AckedAt == nil {

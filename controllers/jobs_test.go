@@ -269,6 +269,19 @@ func TestHookJob(t *testing.T) {
 	}
 }
 
+// TestHookJobAskedAnew: what a Job said was about the situation of before.
+func TestHookJobAskedAnew(t *testing.T) {
+	ro := withJob()
+	first := gateRun(t, ro).name()
+	if again := gateRun(t, ro).name(); again != first {
+		t.Errorf("a crash makes %s beside %s", again, first)
+	}
+	ro.Status.Record.Hooks[0].Since = metav1.NewMicroTime(time.Unix(99, 0))
+	if again := gateRun(t, ro).name(); again == first || !wantedJobs(ro, &ro.Status)[again] {
+		t.Errorf("asked anew: Job %s after %s, wanted: %v", again, first, wantedJobs(ro, &ro.Status))
+	}
+}
+
 func TestCheckJob(t *testing.T) {
 	ro := withJob()
 	at := metav1.NewMicroTime(time.Unix(1, 0))

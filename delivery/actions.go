@@ -152,14 +152,12 @@ func (p *pass) abort(revision string, w v1alpha1.Word) {
 	})
 }
 
-// skipSteps goes to the whole weight at once when a person said so. The gate before
-// the promotion holds that as well: past a window takes a word of its own.
+// skipSteps goes to the whole weight at once when a person said so. The gates before
+// the promotion hold that as well: past a window takes a word of its own.
 func (p *pass) skipSteps() bool {
 	if !p.rec.Full || p.step() == nil || p.paused() {
 		return false
 	}
-	if p.gated(beforePromotion) {
-		return p.changed
-	}
-	return p.startStep(int32(len(p.steps())) + 1)
+	p.startStep(p.wholeStep())
+	return p.changed
 }

@@ -14,26 +14,42 @@ import (
 	"github.com/crossfade-dev/crossfade/delivery/schedule"
 )
 
+// admitted is what a step may give the canary by what the spec said when it began.
+type admitted struct {
+	portion
+	// whole says that it was the promotion.
+	whole bool
+}
+
 // checkOpen: nothing towards the canary begins while its schedule or a Freeze holds
-// it, unless somebody recorded that it may (I13).
+// it, unless somebody recorded that it may; and nothing follows but what has begun
+// (I13).
 func (w *world) checkOpen(o *Observation, was, next *v1alpha1.Record) {
 	steps := Steps(&o.Rollout.Spec.Strategy)
-	switched := func(step int32) bool { return step >= 1 && int(step) <= len(steps) && steps[step-1].Switched }
-	var moment string
-	var holds func(*v1alpha1.Holds) bool
-	switch {
-	case next.Stage != v1alpha1.StageStepping:
+	promotion := func(step int32) bool { return int(step) > len(steps) || step >= 1 && steps[step-1].Switched }
+	if next.Stage == v1alpha1.StagePinning && was.Stage == v1alpha1.StageStepping && !w.facts.admitted.whole {
+		w.violated("I13", "a promotion that never began")
+	}
+	if next.Stage != v1alpha1.StageStepping {
 		return
+	}
+	if was.Stage == v1alpha1.StageStepping && !begins(was, next) {
+		if a := &w.facts.admitted; next.Weight > was.Weight && next.Weight > a.weight || w.reachesOthers(was.Traffic, next.Traffic) && w.reachesOthers(a.traffic, next.Traffic) {
+			w.violated("I13", fmt.Sprintf("the canary gets %d %s; when its step began it was to get %d %s", next.Weight, portionOf(next).words(), a.weight, a.words()))
+		}
+		w.facts.admitted.whole = w.facts.admitted.whole && promotion(next.Step)
+		return
+	}
+	w.facts.passed = w.facts.admitted.whole && was.Stage == v1alpha1.StageStepping && promotion(next.Step)
+	w.facts.admitted = admitted{wantedOf(o, next), promotion(next.Step)}
+	moment, holds := "a step begins", func(h *v1alpha1.Holds) bool { return h == nil || h.Step == nil || *h.Step }
+	switch {
 	case was.Stage == v1alpha1.StagePreparing:
 		moment, holds = "a canary starts", func(h *v1alpha1.Holds) bool { return h == nil || h.Start == nil || *h.Start }
-	case was.StepSince.Equal(&next.StepSince):
-		return
-	case int(next.Step) > len(steps) && switched(was.Step):
+	case w.facts.passed:
 		return // what was switched to has passed
-	case int(next.Step) > len(steps) || switched(next.Step):
+	case promotion(next.Step):
 		moment, holds = "the promotion begins", func(h *v1alpha1.Holds) bool { return h == nil || h.Promote == nil || *h.Promote }
-	default:
-		moment, holds = "a step begins", func(h *v1alpha1.Holds) bool { return h == nil || h.Step == nil || *h.Step }
 	}
 	if v := was.Override; v != nil && v.Revision == next.Canary {
 		return
@@ -46,6 +62,21 @@ func (w *world) checkOpen(o *Observation, was, next *v1alpha1.Record) {
 			w.violated("I13", moment+" while Freeze "+f.Name+" lasts")
 		}
 	}
+}
+
+// begins says that a step does. Time may stand still meanwhile.
+func begins(was, next *v1alpha1.Record) bool {
+	return !was.StepSince.Equal(&next.StepSince) || next.Step > was.Step || next.Admitted != was.Admitted || next.WeightSince.IsZero() && !was.WeightSince.IsZero()
+}
+
+// wantedOf is what the spec gives the canary at a record's step.
+func wantedOf(o *Observation, r *v1alpha1.Record) portion {
+	steps := Steps(&o.Rollout.Spec.Strategy)
+	if int(r.Step) > len(steps) {
+		return portion{weight: r.Total}
+	}
+	s := &steps[r.Step-1]
+	return portion{int32(int64(s.Weight) * int64(r.Total) / int64(TotalWeight(&o.Rollout.Spec.Strategy))), s.Traffic}
 }
 
 // openByHand looks for a start minute by minute. It knows the crons of these tests
@@ -196,24 +227,24 @@ func TestClosed(t *testing.T) {
 	}
 	held := "Paused, Closed\nasks again at 2h0m0s"
 	runRules(t, map[string]ruleCase{
-		"start":                  {"no canary outside the windows", heldBWithCanary, shut(nil), held},
-		"start, open":            {"as ever", heldBWithCanary, nil, "records Stepping of xB step 1"},
-		"start, not held":        {"the first step begins with the start: step does not hold it", heldBWithCanary, shut(&v1alpha1.Holds{Start: &no, Step: &yes}), "records Stepping of xB step 1"},
-		"start, frozen":          {"no end in sight", heldBWithCanary, frozen, "Paused, Closed"},
-		"start, overridden":      {"before it has started: by the name that it will have", heldBWithCanary, allOf(shut(nil), overridden("xB")), "records Stepping of xB step 1"},
-		"step":                   {"no next step", steppingAt20, shut(nil), held},
-		"step, not held":         {"as the owner chose", steppingAt20, shut(&v1alpha1.Holds{Step: &no}), "records Stepping step 2, weight 20/100, not acked"},
-		"step, frozen":           {"no next step", steppingAt20, frozen, "Paused, Closed"},
-		"step, overridden":       {"a person said so", steppingAt20, allOf(shut(nil), frozen, overridden("xB")), "records Stepping step 2, weight 20/100, not acked"},
-		"step, other overridden": {"for another revision", steppingAt20, allOf(shut(nil), overridden("xC")), held},
-		"step begun":             {"it moves its weight after the window has closed", rising, shut(nil), "records Stepping step 1, weight 20/100"},
-		"raised by hand":         {"an edit is no way round it", steppingAt20, allOf(soleStep(v1alpha1.Step{Weight: new(int32(25))}), shut(nil)), held},
-		"lowered by hand":        {"towards stable", steppingAt20, allOf(soleStep(v1alpha1.Step{Weight: new(int32(10))}), shut(nil)), "records Stepping step 1, weight 10/100, not acked"},
-		"last step removed": {"what is left is the promotion", steppingAt20, func(o *Observation) {
-			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 4, 0)
-			record(o).Step, record(o).Replicas, record(o).Capacity = 3, 4, 4
-			shut(&v1alpha1.Holds{Start: &no, Step: &no})(o)
-		}, held},
+		"start":                               {"no canary outside the windows", heldBWithCanary, shut(nil), held},
+		"start, open":                         {"as ever", heldBWithCanary, nil, "records Stepping of xB step 1"},
+		"start, not held":                     {"the first step begins with the start: step does not hold it", heldBWithCanary, shut(&v1alpha1.Holds{Start: &no, Step: &yes}), "records Stepping of xB step 1"},
+		"start, frozen":                       {"no end in sight", heldBWithCanary, frozen, "Paused, Closed"},
+		"start, overridden":                   {"before it has started: by the name that it will have", heldBWithCanary, allOf(shut(nil), overridden("xB")), "records Stepping of xB step 1"},
+		"step":                                {"no next step", steppingAt20, shut(nil), held},
+		"step, not held":                      {"as the owner chose", steppingAt20, shut(&v1alpha1.Holds{Step: &no}), "records Stepping step 2, weight 20/100, not acked"},
+		"step, frozen":                        {"no next step", steppingAt20, frozen, "Paused, Closed"},
+		"step, overridden":                    {"a person said so", steppingAt20, allOf(shut(nil), frozen, overridden("xB")), "records Stepping step 2, weight 20/100, not acked"},
+		"step, other overridden":              {"for another revision", steppingAt20, allOf(shut(nil), overridden("xC")), held},
+		"step begun":                          {"it moves its weight after the window has closed", rising, shut(nil), "records Stepping step 1, weight 20/100"},
+		"raised by hand":                      {"an edit is no way round it", steppingAt20, allOf(soleStep(v1alpha1.Step{Weight: new(int32(25))}), shut(nil)), held},
+		"lowered by hand":                     {"towards stable", steppingAt20, allOf(soleStep(v1alpha1.Step{Weight: new(int32(10))}), shut(nil)), "records Stepping step 1, weight 10/100, not acked"},
+		"raised before its weight is written": {"nor is one that comes early", rising, allOf(shut(nil), func(o *Observation) { record(o).Admitted = "another weight" }), held},
+		"last step removed": {"what is left is the promotion", atWhole, allOf(shut(&v1alpha1.Holds{Start: &no, Step: &no}), func(o *Observation) {
+			o.Rollout.Spec.Strategy.Canary.Steps[1] = v1alpha1.Step{Weight: new(int32(100))}
+			record(o).Step, record(o).Promoting = 2, false
+		}), held},
 		"promotion":                {"not before the window", lastStep, shut(&v1alpha1.Holds{Start: &no, Step: &no}), held},
 		"promotion, not held":      {"as the owner chose", lastStep, shut(&v1alpha1.Holds{Promote: &no}), "records Stepping step 2, weight 20/100, not acked"},
 		"promotion begun":          {"it is finished after the window has closed", atWhole, shut(nil), "records Pinning"},

@@ -84,7 +84,9 @@
 //	     them, but for the label.
 //	I13  Outside the windows of spec.schedule, and while a Freeze lasts, no canary
 //	     starts, no step begins and no promotion, unless record.override names the
-//	     revision. What has begun is finished, and going back waits for nothing.
+//	     revision, and the hooks before them are asked; the canary gets no more than
+//	     what has begun was to give it, whatever is edited. What has begun is
+//	     finished, and going back waits for nothing.
 //	I14  What a person asks for has its effect once, in its turn, and only if the API
 //	     server vouches for who asked; a step that requires approvals ends with those
 //	     of so many people.
@@ -124,6 +126,11 @@
 //	an edited step is a step                TestStepping/raised, TestMeasuring/raised,_not_judged (I3)
 //	closed windows and Freezes hold         TestClosed/start, /step, /promotion, /step,_frozen (I13)
 //	an edit is no way round a window        TestClosed/raised_by_hand, /last_step_removed (I13)
+//	nor is one before the weight is written TestClosed/raised_before_its_weight_is_written, TestSimulation (I13)
+//	nor is it one round a hook              TestHookGates/raised,_asked_first, TestSimulation (I3)
+//	no edit leads to the promotion          TestStepping/last_step_removed, TestSimulation (I13)
+//	a promotion bears no added steps        TestPromotion/pinning,_more_steps
+//	an approval is for what was seen        TestApprovalsAreForWhatWasSeen (I14)
 //	what has begun is finished              TestClosed/step_begun, /promotion_begun
 //	going back waits for no window          TestClosed/failed, /back_to_stable, /undo_while_warm
 //	an override is for one revision         TestClosed/step,_other_overridden, /start,_overridden

@@ -52,7 +52,9 @@ func (s *sim) disturbRollout() {
 	if s.ro == nil {
 		return
 	}
-	switch s.r.IntN(5) {
+	switch s.r.IntN(6) {
+	case 5:
+		s.editSteps()
 	case 4:
 		s.edit("edits the hooks", func(*v1alpha1.Rollout) { s.setHooks() })
 	case 0:
@@ -276,6 +278,7 @@ func (s *sim) come() string {
 	s.run(72*time.Hour, func() bool {
 		if s.ro != nil {
 			s.steer()
+			s.editOnTheWay()
 		}
 		return false
 	})

@@ -51,16 +51,15 @@ const (
 )
 
 // hooksHold is a gate: it holds until every hook of the moment has passed.
-func (p *pass) hooksHold(m moment) bool {
-	at, step := v1alpha1.BeforeStart, int32(0)
+func (p *pass) hooksHold(m moment, step int32) bool {
 	switch m {
-	case beforeStart:
 	case beforeStep:
-		at, step = v1alpha1.BeforeStep, p.rec.Step+1
+		return !p.hooksPassed(v1alpha1.BeforeStep, step)
 	case beforePromotion:
-		at = v1alpha1.BeforePromotion
+		return !p.hooksPassed(v1alpha1.BeforePromotion, 0)
+	case beforeStart:
 	}
-	return !p.hooksPassed(at, step)
+	return !p.hooksPassed(v1alpha1.BeforeStart, 0)
 }
 
 // duringPassed says that the hooks of the present step have passed. They are asked

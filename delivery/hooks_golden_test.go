@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -20,13 +21,13 @@ func (s *story) hooks(answers map[string][]HookAnswer, hooks ...v1alpha1.Hook) {
 			answers[q.Hook] = list[1:]
 		}
 		if list[0].Outcome == HookNo {
-			s.facts.no = map[Question]bool{q: true}
+			s.facts.no = map[Question]time.Time{q: s.now}
 		}
 		if list[0].Outcome == HookYes {
 			if s.facts.yes == nil {
-				s.facts.yes = map[Question]bool{}
+				s.facts.yes = map[Question]time.Time{}
 			}
-			s.facts.yes[q] = true
+			s.facts.yes[q] = s.now
 		}
 		s.trace("hook", fmt.Sprintf("%s is asked (%s %d) about %s: %s", q.Hook, q.At, q.Step, q.Revision, list[0].Message))
 		return list[0]

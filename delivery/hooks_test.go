@@ -58,6 +58,7 @@ func canaryMade() *Observation {
 
 func TestHookGates(t *testing.T) {
 	before := withHooks(httpHook("ok", v1alpha1.BeforeStep))
+	raised := func(o *Observation) { o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(25)) }
 	asking := knownHook("ok", v1alpha1.BeforeStep, 2, v1alpha1.HookAsking, -time.Minute)
 	runRules(t, map[string]ruleCase{
 		"start, asked first":      {"the record says so before anybody is asked", canaryMade, withHooks(httpHook("ok", v1alpha1.BeforeStart)), "records Preparing\nhook ok BeforeStart 0 of xB: Asking"},
@@ -100,6 +101,8 @@ func TestHookGates(t *testing.T) {
 		"during, no":             {"back", steppingAt20, all(withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute), hookSaid("ok", v1alpha1.DuringStep, 1, HookNo, "answered 500")), "records Retreating, weight 0/100 (then RolledBack; HookFailed)\nhook ok DuringStep 1 of xB: Failed, answered 500"},
 		"promotion, asked first": {"after the last step", atLastStep, withHooks(httpHook("ok", v1alpha1.BeforePromotion)), "records Stepping step 2\nhook ok BeforePromotion 0 of xB: Asking"},
 		"promotion, yes":         {"everything follows", atLastStep, all(withHooks(httpHook("ok", v1alpha1.BeforePromotion)), knownHook("ok", v1alpha1.BeforePromotion, 0, v1alpha1.HookPassed, 0)), "records Stepping step 3, weight 50/100, not acked"},
+		"raised, asked first":    {"an edit is no way round it", steppingAt20, all(before, raised), "records Stepping step 1\nhook ok BeforeStep 1 of xB: Asking"},
+		"raised, yes":            {"the step begins anew, and forgets the answer", steppingAt20, all(before, raised, knownHook("ok", v1alpha1.BeforeStep, 1, v1alpha1.HookPassed, 0)), "records Stepping step 1, weight 20/100, not acked"},
 		"promotion, not before":  {"between the steps it is not asked", steppingAt20, withHooks(httpHook("ok", v1alpha1.BeforePromotion)), "records Stepping step 2, weight 20/100, not acked"},
 	})
 }
@@ -108,7 +111,7 @@ func TestHookGates(t *testing.T) {
 func atLastStep() *Observation {
 	o := atWhole()
 	r := record(o)
-	r.Step, r.Weight, r.Capacity, r.Replicas = 2, 50, 2, 2
+	r.Step, r.Promoting, r.Weight, r.Capacity, r.Replicas = 2, false, 50, 2, 2
 	o.Proxies.Effective = 50
 	o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 2, 0)
 	return o

@@ -22,7 +22,11 @@ type oracle struct {
 	unweighted map[string]time.Time
 	listening  time.Time
 	// yes are the questions that a hook has answered with yes, no those with no.
-	yes, no map[Question]bool
+	yes, no map[Question]time.Time
+	// admitted is what was let begin last; passed says that it followed a promotion that
+	// had been let begin before.
+	admitted admitted
+	passed   bool
 	// odd says that a fault was injected against which no invariant is promised
 	// while it lasts: somebody took the hold or the pin away.
 	odd bool

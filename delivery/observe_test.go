@@ -155,7 +155,7 @@ func (w *world) observeProxies() Proxies {
 			x.Connected++
 		}
 		switch {
-		case pub != nil && p.connected && p.acked != nil && *p.acked == *pub:
+		case pub != nil && p.connected && p.acked != nil && *p.acked == *pub && p.sent == nil: // nothing else is on its way
 			x.Acked++
 			continue
 		case pub != nil && p.rejected != nil && *p.rejected == *pub:

@@ -109,6 +109,7 @@ func previewed() *Observation {
 
 func verified() *Observation {
 	o := previewed()
+	record(o).Promoting = true
 	return stepOf(o, o.Rollout.Spec.Strategy, 2, 4)
 }
 
@@ -217,7 +218,7 @@ func TestWays(t *testing.T) {
 		"verified":                   {"then it is promoted", verified, func(o *Observation) { record(o).AckedAt = atp(-5 * time.Minute) }, "records Stepping step 3, weight 100/100, not acked"},
 		"switching, pods missing": {"whole before it gets everything", previewed, func(o *Observation) {
 			r := record(o)
-			r.Step, r.WeightSince, r.AckedAt = 2, metav1.MicroTime{}, nil
+			r.Step, r.Promoting, r.WeightSince, r.AckedAt = 2, true, metav1.MicroTime{}, nil
 			o.ReplicaSets[1].Available = 3
 		}, "Progressing, Progressing\nasks again at 8m0s"},
 

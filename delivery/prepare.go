@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
 
@@ -134,7 +132,7 @@ func (p *pass) begin() bool {
 		p.unaskHooks()
 		return true
 	}
-	if p.gated(beforeStart) || p.gated(beforeStep) {
+	if p.gated(beforeStart, 0) || p.gatedBefore(1) {
 		return true
 	}
 	p.checks = p.freshChecks()
@@ -142,11 +140,9 @@ func (p *pass) begin() bool {
 	p.warnOfWrites(1, canary.Revision)
 	return p.become(v1alpha1.StageStepping, func(r *v1alpha1.Record) {
 		r.Canary = canary.Revision
-		r.Step, r.StepSince = 1, metav1.NewMicroTime(p.now)
 		r.Weight, r.Total, r.Capacity = 0, p.specTotal(), 0
-		r.Replicas, r.ScaledAt, r.AckedAt = canary.Replicas, nil, nil
-		r.WeightSince = metav1.MicroTime{}
-		r.Hooks = stepHooks(r.Hooks, 1)
+		r.Replicas, r.ScaledAt = canary.Replicas, nil
+		p.enter(r, 1)
 	})
 }
 

@@ -36,6 +36,11 @@ func TestPromotion(t *testing.T) {
 			pinning(o)
 			o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"}
 		}, "Paused, InvalidQuery"},
+		"pinning, more steps": {"its pods stay", readyToSwap, func(o *Observation) {
+			pinning(o)
+			c := o.Rollout.Spec.Strategy.Canary
+			c.Steps = append(c.Steps, v1alpha1.Step{Weight: new(int32(60))})
+		}, "records HandingOver"},
 		"pinning, confirmed again": {"it is noted", readyToSwap, func(o *Observation) { pinning(o); record(o).AckedAt = nil }, "records Pinning, acked"},
 		"swap, HPA pods pending": {"spec == available == N", readyToSwap, func(o *Observation) {
 			o.Deployment.Replicas, record(o).Replicas = 6, 6

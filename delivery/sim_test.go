@@ -23,7 +23,7 @@ var (
 // TestSimulation runs seeded random schedules: every part of the world acts in
 // random order, objects are seen late, events are lost and repeated, writes
 // conflict, the controller crashes between any two of them, users and faults come
-// at any time. I1 to I12 are checked after every step, and when the faults stop
+// at any time. I1 to I14 are checked after every step, and when the faults stop
 // the delivery must come to an end.
 func TestSimulation(t *testing.T) {
 	count := *schedules
@@ -72,6 +72,7 @@ type sim struct {
 	bad    bool // what the source measures is out of range
 	no     bool // hooks say no
 	outage bool
+	edits  int  // how often the spec is edited on the way in the end
 	// inFlight are questions that hooks have not answered yet.
 	inFlight []Question
 }
@@ -155,6 +156,7 @@ func (s *sim) setUp() {
 	if s.one(2) {
 		s.setHooks()
 	}
+	s.edits = s.r.IntN(4)
 }
 
 func (s *sim) answers(string, string) Sample {

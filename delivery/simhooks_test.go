@@ -3,6 +3,7 @@ package delivery
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
@@ -54,7 +55,7 @@ func (s *sim) hooksAnswer() {
 
 func (s *sim) hookSays(q Question) HookAnswer {
 	if s.facts.yes == nil {
-		s.facts.yes, s.facts.no = map[Question]bool{}, map[Question]bool{}
+		s.facts.yes, s.facts.no = map[Question]time.Time{}, map[Question]time.Time{}
 	}
 	a := HookAnswer{Outcome: []HookOutcome{HookYes, HookYes, HookLater, HookSilent}[s.r.IntN(4)], Message: "said"}
 	if s.no {
@@ -62,9 +63,9 @@ func (s *sim) hookSays(q Question) HookAnswer {
 	}
 	switch a.Outcome {
 	case HookYes:
-		s.facts.yes[q] = true
+		s.facts.yes[q] = s.now
 	case HookNo, HookSilent:
-		s.facts.no[q] = true
+		s.facts.no[q] = s.now
 	case HookLater:
 	}
 	s.trace("hook", fmt.Sprintf("%s %s %d of %s: %d", q.Hook, q.At, q.Step, q.Revision, a.Outcome))
@@ -77,15 +78,15 @@ func (w *world) checkHooks(o *Observation, was, next *v1alpha1.Record) {
 	stepping := next.Stage == v1alpha1.StageStepping
 	switch {
 	case was.Stage == v1alpha1.StagePreparing && stepping:
-		w.needYes(o, next, v1alpha1.BeforeStart, 0)
-		w.needYes(o, next, v1alpha1.BeforeStep, 1)
-	case was.Stage == v1alpha1.StageStepping && stepping && next.Step > was.Step:
+		w.needYes(o, next, v1alpha1.BeforeStart, 0, was.Since.Time)
+		w.needYes(o, next, v1alpha1.BeforeStep, 1, was.Since.Time)
+	case was.Stage == v1alpha1.StageStepping && stepping && begins(was, next):
 		w.needYesBetween(o, was, next.Step)
 	}
 	if next.Stage == v1alpha1.StageRetreating && was.Stage != next.Stage && next.Reason == EventHookFailed {
 		no := slices.ContainsFunc(next.Hooks, func(e v1alpha1.HookRecord) bool {
 			late := !w.now.Before(e.Since.Add((&pass{Observation: *o}).deadline()))
-			return e.State == v1alpha1.HookFailed && !afterwards(&e) && (w.facts.no[questionOf(&e)] || late)
+			return e.State == v1alpha1.HookFailed && !afterwards(&e) && (!w.facts.no[questionOf(&e)].IsZero() || late)
 		})
 		if !no {
 			w.violated("I6", "a hook failed that has said nothing of the kind")
@@ -94,32 +95,31 @@ func (w *world) checkHooks(o *Observation, was, next *v1alpha1.Record) {
 }
 
 // needYesBetween: a person who promotes in full skips what stands before steps, but
-// not what stands before the promotion.
+// not what stands before the promotion. A step that begins anew, for it was edited, is
+// asked for anew.
 func (w *world) needYesBetween(o *Observation, was *v1alpha1.Record, next int32) {
 	steps := newPass(*o).steps()
-	if int(was.Step) > len(steps) {
-		return
-	}
-	whole := int(next) > len(steps)
-	if !was.Full || !whole {
-		w.needYes(o, was, v1alpha1.DuringStep, was.Step)
+	promotion := func(step int32) bool { return int(step) > len(steps) || steps[step-1].Switched }
+	begun := was.StepSince.Time
+	if int(was.Step) <= len(steps) && !(was.Full && promotion(next)) && !was.WeightSince.IsZero() {
+		w.needYes(o, was, v1alpha1.DuringStep, was.Step, time.Time{})
 	}
 	switch {
-	case steps[was.Step-1].Switched:
-	case whole || steps[next-1].Switched:
-		w.needYes(o, was, v1alpha1.BeforePromotion, 0)
+	case w.facts.passed:
+	case promotion(next):
+		w.needYes(o, was, v1alpha1.BeforePromotion, 0, begun)
 	default:
-		w.needYes(o, was, v1alpha1.BeforeStep, next)
+		w.needYes(o, was, v1alpha1.BeforeStep, next, begun)
 	}
 }
 
-func (w *world) needYes(o *Observation, rec *v1alpha1.Record, at v1alpha1.HookMoment, step int32) {
+func (w *world) needYes(o *Observation, rec *v1alpha1.Record, at v1alpha1.HookMoment, step int32, since time.Time) {
 	for _, h := range o.Rollout.Spec.Hooks {
 		if h.At != at || (len(h.Steps) > 0 && !slices.Contains(h.Steps, step)) {
 			continue
 		}
 		q := Question{Hook: h.Name, At: at, Step: step, Revision: rec.Canary, Attempt: max(1, rec.Attempt)}
-		if !w.facts.yes[q] {
+		if yes := w.facts.yes[q]; yes.IsZero() || yes.Before(since) {
 			w.violated("I3", fmt.Sprintf("it goes on without the yes of %+v", q))
 		}
 	}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -144,6 +145,37 @@ func (s *sim) editStrategy() {
 		}
 	}
 	s.edit("edits the strategy", func(ro *v1alpha1.Rollout) { ro.Spec.Strategy = next })
+}
+
+// editOnTheWay is an owner who edits a few times while a canary goes its way: that it
+// comes to its steps at all takes the peace at the end of a schedule.
+func (s *sim) editOnTheWay() {
+	if rec := s.record(); s.edits == 0 || rec == nil || rec.Stage != v1alpha1.StageStepping || !s.one(20) {
+		return
+	}
+	s.edits--
+	if s.one(4) {
+		s.editStrategy()
+		return
+	}
+	s.editSteps()
+}
+
+// editSteps removes a step, or raises one to all requests.
+func (s *sim) editSteps() {
+	c := s.ro.Spec.Strategy.Canary
+	if c == nil {
+		return
+	}
+	i := s.r.IntN(len(c.Steps))
+	if len(c.Steps) > 1 && !s.one(3) {
+		s.edit(fmt.Sprintf("removes step %d", i+1), func(*v1alpha1.Rollout) { c.Steps = slices.Delete(slices.Clone(c.Steps), i, i+1) })
+		return
+	}
+	s.edit(fmt.Sprintf("raises step %d to all requests", i+1), func(*v1alpha1.Rollout) {
+		c.Steps = slices.Clone(c.Steps)
+		c.Steps[i].Weight = new(c.TotalWeight)
+	})
 }
 
 func (s *sim) editTotal() {

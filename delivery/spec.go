@@ -52,13 +52,20 @@ func (p *pass) steps() []Step {
 
 func (p *pass) specTotal() int32 { return TotalWeight(&p.Rollout.Spec.Strategy) }
 
-// step is the step that the record names, nil once the whole weight is moved.
+// step is the step that the record names, nil once the whole weight is moved. A
+// promotion under way has none, whatever steps an edit adds.
 func (p *pass) step() *Step {
+	if p.rec.Stage == v1alpha1.StagePinning || p.rec.Stage == v1alpha1.StageHandingOver {
+		return nil
+	}
 	if steps := p.steps(); p.rec.Step >= 1 && int(p.rec.Step) <= len(steps) {
 		return &steps[p.rec.Step-1]
 	}
 	return nil
 }
+
+// wholeStep is the number of what follows the last step.
+func (p *pass) wholeStep() int32 { return int32(len(p.steps())) + 1 }
 
 // weightWanted is the weight that the record's step asks for, out of record.total.
 // A totalWeight that is edited on the way does not change the sum of the routes;

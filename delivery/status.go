@@ -81,8 +81,8 @@ func (p *pass) askedChecks() []v1alpha1.CheckStatus {
 }
 
 func (p *pass) where() string {
-	if count := int32(len(p.steps())); p.rec.Step <= count {
-		return fmt.Sprintf("step %d/%d", p.rec.Step, count)
+	if p.step() != nil {
+		return fmt.Sprintf("step %d/%d", p.rec.Step, len(p.steps()))
 	}
 	return "after the last step"
 }
@@ -178,7 +178,7 @@ func (p *pass) ofStage() (v1alpha1.Phase, string, string) {
 	case v1alpha1.StagePreparing:
 		return v1alpha1.PhaseProgressing, v1alpha1.ReasonProgressing, "preparing a canary of the changed template"
 	case v1alpha1.StageStepping:
-		if p.rec.Step > int32(len(p.steps())) {
+		if p.step() == nil {
 			return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoting, fmt.Sprintf("moving all requests to canary %s", p.rec.Canary)
 		}
 		return v1alpha1.PhaseProgressing, v1alpha1.ReasonProgressing, fmt.Sprintf("%s: canary %s", p.where(), p.rec.Canary)

@@ -21,7 +21,7 @@ func (p *pass) stepping() bool {
 		(*pass).upkeep,
 		(*pass).canaryThere,
 		(*pass).watchConfig,
-		(*pass).fewerSteps,
+		(*pass).editedSteps,
 		(*pass).lower,
 		(*pass).startClockAgain,
 		(*pass).standStill,
@@ -46,15 +46,30 @@ func (p *pass) canaryThere() bool {
 	return p.createCanary()
 }
 
-// fewerSteps makes a step that was removed from the spec the whole weight that
-// comes after the last one. Nothing else changes: the weight that the proxies have
-// must still be judged before more follows.
-func (p *pass) fewerSteps() bool {
-	whole := int32(len(p.steps())) + 1
-	if p.rec.Step <= whole {
-		return false
+// editedSteps keeps the record at a step that there is. A step that was removed has
+// the last one that is left in its place, with its hold, its checks and its approvals:
+// no edit leads to the promotion, only the gates before it do. A step that was added
+// while all requests move to the canary comes first.
+func (p *pass) editedSteps() bool {
+	whole := p.wholeStep()
+	last := whole - 1
+	for last > 1 && p.promotion(last) {
+		last--
 	}
-	return p.write(func(r *v1alpha1.Record) { r.Step, r.Approvals = whole, nil })
+	switch {
+	case p.rec.Step >= 1 && p.rec.Promoting == p.promotion(p.rec.Step) && p.rec.Step <= whole, last < 1:
+		return false
+	case p.rec.Promoting && p.rec.Step > whole:
+		return p.write(func(r *v1alpha1.Record) { r.Step = whole })
+	}
+	p.checks = p.freshChecks()
+	return p.write(func(r *v1alpha1.Record) {
+		r.Step, r.Promoting, r.Approvals = max(1, min(r.Step, last)), false, nil
+		r.Hooks = stepHooks(r.Hooks, r.Step)
+		if p.weighed() {
+			p.weigh(r, portionOf(r)) // The hold counts from when that is confirmed anew.
+		}
+	})
 }
 
 // lower writes what an edited spec took from the canary, at once: towards stable
@@ -190,6 +205,8 @@ func (p *pass) rise() bool {
 	case !p.acked():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
 		return true
+	case want.hash() != p.rec.Admitted:
+		return p.startStep(p.rec.Step) // It was edited since.
 	}
 	return p.write(func(r *v1alpha1.Record) {
 		p.weigh(r, want)
@@ -249,64 +266,60 @@ func (p *pass) advance() bool {
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForAcks())
 	case p.rec.Capacity < p.podsWanted():
 		p.wait(v1alpha1.ReasonProgressing, p.waitingForPods())
-	case p.wanted().adds(portionOf(p.rec), p.rec.Total):
-		// The step was edited to give the canary more: a rise like any other, so
-		// what it gets now must have been judged first. It passes the gate of the
-		// schedule, or an edit would be a way round it.
-		return during && p.verdictsIn() && !p.pausedNow() && !p.closed(p.presentMoment()) && p.startStep(p.rec.Step)
 	case p.pausedNow():
 		p.unaskHooks()
+	case p.wanted().adds(portionOf(p.rec), p.rec.Total):
+		// The step was edited to give the canary more: a rise like any other, so what it
+		// gets now must have been judged first, and the step begins anew.
+		p.goOn(during, p.rec.Step)
 	case whole:
 		return p.promote()
-	case p.rec.Full && p.gated(beforePromotion):
-	case !p.pauseOver() || !p.verdictsIn():
+	case p.rec.Full:
+		p.startStep(p.wholeStep())
+	case !p.pauseOver():
 		p.unaskHooks()
-	case !during: // it has said what it waits for
-	case !p.gatedNext():
-		return p.startStep(p.rec.Step + 1)
+	default:
+		p.goOn(during, p.rec.Step+1)
 	}
 	return true
 }
 
-// gatedNext asks the gates before what follows the present step. A canary that has
-// been switched to has passed the one before its promotion.
-func (p *pass) gatedNext() bool {
-	steps, next := p.steps(), int(p.rec.Step)
+// goOn begins a step when the present one is judged well.
+func (p *pass) goOn(during bool, step int32) {
 	switch {
-	case p.step().Switched:
-		return false
-	case next >= len(steps) || steps[next].Switched:
-		return p.gated(beforePromotion)
+	case !p.verdictsIn():
+		p.unaskHooks()
+	case !during: // it has said what it waits for
+	default:
+		p.startStep(step)
 	}
-	return p.gated(beforeStep)
 }
 
-// presentMoment is the gate before what the record's step is: the whole weight, where
-// the steps that were left have been removed from the spec.
-func (p *pass) presentMoment() moment {
-	if s := p.step(); s == nil || s.Switched {
-		return beforePromotion
-	}
-	return beforeStep
-}
-
-// startStep begins a step, or the whole weight after the last one.
+// startStep begins a step, or the whole weight after the last one, unless a gate holds
+// it. Each step begins here, but for the first one, which begins with the canary.
 func (p *pass) startStep(step int32) bool {
+	if p.gatedBefore(step) {
+		return true
+	}
 	p.checks = p.freshChecks()
-	count := int32(len(p.steps()))
-	if step > count {
+	if step >= p.wholeStep() {
 		p.event(EventStepStarted, fmt.Sprintf("all requests to revision %s", p.rec.Canary))
 	} else {
-		p.event(EventStepStarted, fmt.Sprintf("step %d/%d of revision %s", step, count, p.rec.Canary))
+		p.event(EventStepStarted, fmt.Sprintf("step %d/%d of revision %s", step, len(p.steps()), p.rec.Canary))
 		p.warnOfWrites(step, p.rec.Canary)
 	}
-	return p.write(func(r *v1alpha1.Record) {
-		if r.Step != step {
-			r.Approvals, r.TestSince = nil, nil // They were for another step.
-		}
-		r.Step, r.StepSince, r.WeightSince, r.AckedAt = step, metav1.NewMicroTime(p.now), metav1.MicroTime{}, nil
-		r.Hooks = stepHooks(r.Hooks, step)
-	})
+	return p.write(func(r *v1alpha1.Record) { p.enter(r, step) })
+}
+
+// enter writes that a step begins. What was said of another one, or of this one before
+// it was edited, does not count.
+func (p *pass) enter(r *v1alpha1.Record, step int32) {
+	if r.Step != step {
+		r.TestSince = nil
+	}
+	r.Step, r.StepSince, r.WeightSince, r.AckedAt = step, metav1.NewMicroTime(p.now), metav1.MicroTime{}, nil
+	r.Approvals, r.Hooks = nil, stepHooks(r.Hooks, step)
+	r.Promoting, r.Admitted = p.promotion(step), p.wanted().hash()
 }
 
 // pausedNow says who has paused, if somebody has.

@@ -40,7 +40,7 @@ func TestStepping(t *testing.T) {
 	runRules(t, map[string]ruleCase{
 		"over": {"no pause, no checks: on", steppingAt20, nil, "records Stepping step 2, weight 20/100, not acked"},
 		"last step over": {"the whole weight follows", atWhole, func(o *Observation) {
-			record(o).Step = 2
+			record(o).Step, record(o).Promoting = 2, false
 			record(o).Weight = 50
 			o.Proxies.Effective = 50
 			record(o).Capacity, record(o).Replicas = 2, 2
@@ -113,24 +113,37 @@ func TestStepping(t *testing.T) {
 			o.ReplicaSets[1].Available = 0
 			record(o).WeightSince, record(o).StepSince, record(o).ScaledAt = at(-10*time.Minute), at(-time.Hour), nil
 		}), "records Retreating, weight 0/100 (then RolledBack; CanaryNotAvailable)"},
-		"NACK":                 {"more of it must not follow", steppingAt20, func(o *Observation) { o.Proxies.Acked, o.Proxies.Rejected = 1, 1 }, "records Retreating, weight 0/100 (then RolledBack; ProxyRejected)"},
-		"silent":               {"past acks.timeout", steppingAt20, unacked(-time.Minute), "records Retreating, weight 0/100 (then RolledBack; ProxySilent)"},
-		"silent since restart": {"this controller listens for a second only", steppingAt20, unacked(-time.Second), "Progressing, Progressing\nasks again at 59s"},
-		"silent, fresh weight": {"the weight was written a second ago", steppingAt20, both(waiting, unacked(-time.Hour), func(o *Observation) { record(o).WeightSince = at(-time.Second) }), "Progressing, Progressing\nasks again at 59s"},
-		"silent, Continue":     {"the user said so, and one has confirmed", steppingAt20, both(unacked(-time.Minute), func(o *Observation) { o.Rollout.Spec.Acks.OnTimeout = v1alpha1.AckTimeoutContinue }), "records Stepping step 2, weight 20/100, not acked"},
-		"all silent, Continue": {"nobody has shown what the others would get", steppingAt20, both(unacked(-time.Minute), func(o *Observation) { o.Proxies.Acked = 0; o.Rollout.Spec.Acks.OnTimeout = v1alpha1.AckTimeoutContinue }), "records Retreating, weight 0/100 (then RolledBack; ProxySilent)"},
-		"paused":               {"no next step", steppingAt20, paused, "Paused, Paused"},
-		"refused":              {"nothing moves", steppingAt20, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"} }, "Paused, InvalidQuery"},
-		"pause runs":           {"not over yet", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: 61 * time.Second}}}), "Progressing, Progressing\nasks again at 1s"},
-		"pause over":           {"just over", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}}), "records Stepping step 2, weight 20/100, not acked"},
-		"endless":              {"until somebody promotes", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), "Paused, Paused"},
-		"promoted":             {"somebody did", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/1"} }), "records Stepping step 2, weight 20/100, not acked"},
-		"other promoted":       {"another step", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/2"} }), "Paused, Paused"},
-		"lowered":              {"towards stable nothing is waited for", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(10))}), unacked(-time.Second)), "records Stepping step 1, weight 10/100, not acked"},
-		"raised":               {"a rise like any other: the step begins again", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(25))}), "records Stepping step 1, weight 20/100, not acked"},
-		"raised, unacked":      {"I3", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(25))}), unacked(-time.Second)), "Progressing, Progressing\nasks again at 59s"},
-		"raised, paused":       {"paused", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(25))}), paused), "Paused, Paused"},
-		"fewer steps":          {"the whole weight comes next, judged like any", atWhole, func(o *Observation) { record(o).Step, record(o).Weight = 9, 20 }, "records Stepping step 3"},
+		"NACK":                                 {"more of it must not follow", steppingAt20, func(o *Observation) { o.Proxies.Acked, o.Proxies.Rejected = 1, 1 }, "records Retreating, weight 0/100 (then RolledBack; ProxyRejected)"},
+		"silent":                               {"past acks.timeout", steppingAt20, unacked(-time.Minute), "records Retreating, weight 0/100 (then RolledBack; ProxySilent)"},
+		"silent since restart":                 {"this controller listens for a second only", steppingAt20, unacked(-time.Second), "Progressing, Progressing\nasks again at 59s"},
+		"silent, fresh weight":                 {"the weight was written a second ago", steppingAt20, both(waiting, unacked(-time.Hour), func(o *Observation) { record(o).WeightSince = at(-time.Second) }), "Progressing, Progressing\nasks again at 59s"},
+		"silent, Continue":                     {"the user said so, and one has confirmed", steppingAt20, both(unacked(-time.Minute), func(o *Observation) { o.Rollout.Spec.Acks.OnTimeout = v1alpha1.AckTimeoutContinue }), "records Stepping step 2, weight 20/100, not acked"},
+		"all silent, Continue":                 {"nobody has shown what the others would get", steppingAt20, both(unacked(-time.Minute), func(o *Observation) { o.Proxies.Acked = 0; o.Rollout.Spec.Acks.OnTimeout = v1alpha1.AckTimeoutContinue }), "records Retreating, weight 0/100 (then RolledBack; ProxySilent)"},
+		"paused":                               {"no next step", steppingAt20, paused, "Paused, Paused"},
+		"refused":                              {"nothing moves", steppingAt20, func(o *Observation) { o.Refused = &Refusal{Reason: v1alpha1.ReasonInvalidQuery, Message: "m"} }, "Paused, InvalidQuery"},
+		"pause runs":                           {"not over yet", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: 61 * time.Second}}}), "Progressing, Progressing\nasks again at 1s"},
+		"pause over":                           {"just over", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Duration: &metav1.Duration{Duration: time.Minute}}}), "records Stepping step 2, weight 20/100, not acked"},
+		"endless":                              {"until somebody promotes", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), "Paused, Paused"},
+		"promoted":                             {"somebody did", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/1"} }), "records Stepping step 2, weight 20/100, not acked"},
+		"other promoted":                       {"another step", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), func(o *Observation) { o.Rollout.Annotations = map[string]string{v1alpha1.AnnotationPromote: "xB/2"} }), "Paused, Paused"},
+		"lowered":                              {"towards stable nothing is waited for", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(10))}), unacked(-time.Second)), "records Stepping step 1, weight 10/100, not acked"},
+		"raised":                               {"a rise like any other: the step begins again", steppingAt20, onlyStep(v1alpha1.Step{Weight: new(int32(25))}), "records Stepping step 1, weight 20/100, not acked"},
+		"raised, unacked":                      {"I3", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(25))}), unacked(-time.Second)), "Progressing, Progressing\nasks again at 59s"},
+		"raised, paused":                       {"paused", steppingAt20, both(onlyStep(v1alpha1.Step{Weight: new(int32(25))}), paused), "Paused, Paused"},
+		"raised, before its weight is written": {"it asks the gates again", steppingAt20, both(fresh, func(o *Observation) { record(o).Admitted = "another weight" }), "records Stepping step 2"},
+		"fewer steps":                          {"the last one that is left is held and judged anew", atWhole, func(o *Observation) { record(o).Step, record(o).Promoting = 9, false }, "records Stepping step 2, weight 100/100, not acked"},
+		"last step removed":                    {"no edit leads to the promotion", atWhole, func(o *Observation) { record(o).Promoting = false }, "records Stepping step 2, weight 100/100, not acked"},
+		"last step removed, pods pending":      {"it goes on to wait, and not for long", steppingAt20, both(fresh, func(o *Observation) { record(o).Step = 3 }), "records Stepping step 2"},
+		"fewer steps while all move":           {"the promotion goes on", atWhole, func(o *Observation) { record(o).Step = 9 }, "records Stepping step 3"},
+		"more steps while all move": {"the added one comes first", atWhole, func(o *Observation) {
+			c := o.Rollout.Spec.Strategy.Canary
+			c.Steps = append(c.Steps, v1alpha1.Step{Weight: new(int32(80))})
+		}, "records Stepping step 3, weight 100/100, not acked"},
+		"more steps, then lower": {"its weight at once", atWhole, func(o *Observation) {
+			c := o.Rollout.Spec.Strategy.Canary
+			c.Steps = append(c.Steps, v1alpha1.Step{Weight: new(int32(80))})
+			record(o).Promoting = false
+		}, "records Stepping step 3, weight 80/100, not acked"},
 		"finer total": {"the sum of the routes stays", steppingAt20, func(o *Observation) {
 			c := o.Rollout.Spec.Strategy.Canary
 			c.TotalWeight = 1000
@@ -151,6 +164,26 @@ func TestStepping(t *testing.T) {
 		"stable deleted":      {"nothing to go back to", steppingAt20, func(o *Observation) { o.ReplicaSets = o.ReplicaSets[1:] }, "LetGo web"},
 		"failed, stable dead": {"going back would break everybody", steppingAt20, both(unacked(-time.Minute), func(o *Observation) { o.ReplicaSets[0].Ready = 0 }), "records Retreating (then RolledBack; ProxySilent)"},
 	})
+}
+
+// TestApprovalsAreForWhatWasSeen: a step that is edited to give the canary more, or
+// that takes the place of a removed one, is approved anew.
+func TestApprovalsAreForWhatWasSeen(t *testing.T) {
+	for name, change := range map[string]func(*Observation){
+		"raised": func(o *Observation) { o.Rollout.Spec.Strategy.Canary.Steps[0].Weight = new(int32(25)) },
+		"removed": func(o *Observation) {
+			o.Rollout.Spec.Strategy.Canary.Steps = o.Rollout.Spec.Strategy.Canary.Steps[1:]
+			record(o).Step = 2
+		},
+	} {
+		o := steppingAt20()
+		record(o).Approvals = []v1alpha1.Word{{By: "ann"}}
+		change(o)
+		r := Decide(*o).Status.Record
+		if r.Step != 1 || r.AckedAt != nil || r.Approvals != nil {
+			t.Errorf("%s: step %d, acked %v, approved by %v; want step 1 to begin anew", name, r.Step, r.AckedAt, approvers(r.Approvals))
+		}
+	}
 }
 
 func TestMessagesNameWhatToDo(t *testing.T) {

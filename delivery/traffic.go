@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -38,6 +40,14 @@ func portionOf(r *v1alpha1.Record) portion { return portion{r.Weight, r.Traffic}
 // reached says that the canary gets requests by the record: then somebody must be
 // there to shift them, and the checks judge what comes of it.
 func (p *pass) reached() bool { return portionOf(p.rec).reaches() }
+
+// hash names a portion in few bytes.
+func (x portion) hash() string {
+	traffic, _ := json.Marshal(x.traffic) // It never fails: all of it is text and numbers.
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%d %s", x.weight, traffic) // Nor does this.
+	return fmt.Sprintf("%016x", h.Sum64())
+}
 
 // wanted is what the record's step asks for. With the whole weight only what a user
 // is known by is kept, so that he stays where he is should canary pods be lost.

@@ -87,6 +87,14 @@ type Record struct {
 	// stepSince is when the step began.
 	// +optional
 	StepSince metav1.MicroTime `json:"stepSince,omitzero"`
+	// admitted is what the present step gives the canary, as a hash: that is what passed
+	// the gates before it. A step that was edited since passes them again.
+	// +optional
+	Admitted string `json:"admitted,omitempty"`
+	// promoting says that the gates before the promotion have been passed. Nothing else
+	// leads to it.
+	// +optional
+	Promoting bool `json:"promoting,omitempty"`
 	// weight is the canary's share of the requests, out of total. The one place
 	// where a weight is stored.
 	// +optional
