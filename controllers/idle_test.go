@@ -109,7 +109,8 @@ func startIdle(t testing.TB, n int) *idleLoop {
 	beside := besides{jobs: &jobs{cache: mgr.GetClient(), api: mgr.GetClient()}, samples: newSampler(nil, nil, time.Now, wake), notices: newNotifier(nil, time.Now, wake), hooks: newAsker(nil, nil, mgr.GetAPIReader(), time.Now, wake)}
 	w := newWorld(gateway, NewViews(gateway))
 	w.published(nil, proxy.Output{}) // The mesh loop's first pass, over a cluster without proxies.
-	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), beside, meters)
+	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), beside, newProber(mgr.GetClient(), time.Now))
+	out.rolloutLoop.meters = meters
 	out.settle(t)
 	return out
 }

@@ -46,6 +46,8 @@ type jobs struct {
 	cache client.Reader
 	api   client.Client
 	logs  podLogs
+	// guard says whether the API server asks who writes Jobs into Rollouts.
+	guard func(context.Context, *v1alpha1.Rollout) (jobsGuard, error)
 }
 
 // jobRun is one Job that is to be run once.
@@ -122,6 +124,9 @@ func (j *jobs) ended(ctx context.Context, job *batchv1.Job, source *v1alpha1.Job
 // create makes a Job from its template as the user wrote it, so that no field is lost
 // that this client does not know.
 func (j *jobs) create(ctx context.Context, r *jobRun) error {
+	if err := j.allowed(ctx, r.rollout); err != nil {
+		return err
+	}
 	job, err := jobOf(r)
 	if err != nil {
 		return fmt.Errorf("%w: %s", errNotMade, oneLine(err.Error()))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -59,9 +60,52 @@ func runner(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) *jo
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(funcs).Build()
-	return &jobs{cache: c, api: c, logs: func(context.Context, string, string, string, int64) (io.ReadCloser, error) {
+	return &jobs{cache: c, api: c, guard: guarding(guardWorks), logs: func(context.Context, string, string, string, int64) (io.ReadCloser, error) {
 		return nil, errors.New("forbidden")
 	}}
+}
+
+// guarding is an API server of which something is known.
+func guarding(g jobsGuard) func(context.Context, *v1alpha1.Rollout) (jobsGuard, error) {
+	return func(context.Context, *v1alpha1.Rollout) (jobsGuard, error) { return g, nil }
+}
+
+// TestUnguardedJobs: where nobody asks who writes Jobs into Rollouts, none is made, and
+// the Rollout says what to install.
+func TestUnguardedJobs(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		guard   func(context.Context, *v1alpha1.Rollout) (jobsGuard, error)
+		want    string
+		refused bool
+	}{
+		"works":   {"the usual", guarding(guardWorks), "", false},
+		"missing": {"known not to be asked", guarding(guardMissing), "kubectl apply -k config/policies", true},
+		"unknown": {"for a moment: no reason to say Ready=False", guarding(guardUnknown), "is proven anew", false},
+		"error": {"somebody else's policy, say", func(context.Context, *v1alpha1.Rollout) (jobsGuard, error) {
+			return guardUnknown, errors.New("try: quota.example.com denied it")
+		}, "quota.example.com", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			j := runner(t, interceptor.Funcs{})
+			j.guard = tc.guard
+			_, err := j.run(t.Context(), gateRun(t, withJob()))
+			if (err == nil) != (tc.want == "") || err != nil && (!errors.Is(err, errNotMade) || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("%s: %v, want %q", tc.reason, err, tc.want)
+			}
+			made := &batchv1.JobList{}
+			if err := j.api.List(t.Context(), made); err != nil || (len(made.Items) == 1) != (tc.want == "") {
+				t.Errorf("%s: %d Jobs were made, %v", tc.reason, len(made.Items), err)
+			}
+			if got := j.refusal(t.Context(), withJob()); (got != nil) != tc.refused || got != nil && got.Reason != v1alpha1.ReasonJobsUnguarded {
+				t.Errorf("%s: refused: %+v", tc.reason, got)
+			}
+			if got := j.refusal(t.Context(), hooked(v1alpha1.HTTPHook{})); got != nil {
+				t.Errorf("a Rollout without Jobs is refused: %+v", got)
+			}
+		})
+	}
 }
 
 func TestJobOf(t *testing.T) {
@@ -325,6 +369,8 @@ func TestWhoHasJobs(t *testing.T) {
 	c := &crew{t: t, config: config, root: newClient(t, config)}
 	rollouts := rbacv1.PolicyRule{APIGroups: []string{"crossfade.dev"}, Resources: []string{"rollouts"}, Verbs: []string{"*"}}
 	c.role("otto", rollouts)
+	c.create("rbac", "role.yaml")
+	c.bind(ourUser, "crossfade-controller")
 	c.role("jane", rollouts, rbacv1.PolicyRule{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"create"}})
 	c.create("policies", "jobs.yaml")
 	const want = "otto may not have Jobs made by a Rollout in namespace default: that takes the verb create on jobs of batch there"
@@ -362,8 +408,40 @@ func TestWhoHasJobs(t *testing.T) {
 	patch("both", `{"spec":{"hooks":[{"name":"smoke","at":"BeforeStart","job":{"template":{"spec":{"template":{"spec":{"serviceAccountName":"admin"}}}}}}]}}`, want)
 	patch("b", `{"spec":{"analysis":{"checks":[{"name":"smoke","job":{"template":{"spec":{"template":{"spec":{"serviceAccountName":"admin"}}}}}}]}}}`, want)
 	patch("plain", `{"spec":{"hooks":[{"name":"smoke","at":"BeforeStart","job":{"template":{"spec":{}}}}]}}`, want)
+	patch("both", `{"metadata":{"annotations":{"crossfade.dev/probe":"jobs"}}}`, "")
 	patch("both", `{"spec":{"hooks":null}}`, "")
+	c.testJobsGuard(t, guardWorks)
+	if err := c.root.Delete(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: policyJobs}}); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the policy acts no more", func() bool {
+		return otto.Create(t.Context(), ro("probe", hook), client.DryRunAll) == nil
+	})
+	c.testJobsGuard(t, guardMissing)
 	t.Run("made", func(t *testing.T) { testMade(t, c.root) })
+}
+
+// testJobsGuard asks the prober, with the controller's own rights, about a Rollout with
+// a Job.
+func (c *crew) testJobsGuard(t *testing.T, want jobsGuard) {
+	t.Helper()
+	now := time.Unix(1000, 0)
+	p := newProber(c.as(ourUser), func() time.Time { return now })
+	b := &v1alpha1.Rollout{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "b"}}
+	if got, err := p.jobs(t.Context(), b); got != want || err != nil {
+		t.Errorf("guard %d, want %d: %v", got, want, err)
+	}
+	p.policiesChanged()
+	if got, _ := p.jobs(t.Context(), b); got != guardUnknown {
+		t.Errorf("what was proven before a change counts after it: %d", got)
+	}
+	now = now.Add(settleTime)
+	if got, _ := p.jobs(t.Context(), b); got != want {
+		t.Errorf("when the change has settled: %d, want %d", got, want)
+	}
+	if err := c.root.Get(t.Context(), client.ObjectKeyFromObject(b), b); err != nil || b.Annotations[annotationProbe] != "" {
+		t.Errorf("the probe left something behind: %v, %v", b.Annotations, err)
+	}
 }
 
 // testMade makes Jobs at a real API server, which alone knows what a Job must be.
@@ -375,7 +453,7 @@ func testMade(t *testing.T, c client.Client) {
 	ro := withJob()
 	ro.Namespace, ro.Name, ro.UID = stored.Namespace, stored.Name, stored.UID
 	ro.Spec.Hooks[0].Job = stored.Spec.Analysis.Checks[0].Job
-	r, j := gateRun(t, ro), &jobs{cache: c, api: c}
+	r, j := gateRun(t, ro), &jobs{cache: c, api: c, guard: guarding(guardWorks)}
 	for range 2 {
 		if end, err := j.run(t.Context(), r); err != nil || end != nil {
 			t.Fatalf("make a Job: %+v, %v", end, err)

@@ -133,13 +133,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 		}
 	}
 	w := newWorld(o.Proxy.Gateway, o.Views)
-	runs, err := newJobs(mgr)
+	policies := newProber(mgr.GetClient(), o.Now)
+	runs, err := newJobs(mgr, policies)
 	if err != nil {
 		return err
 	}
 	hooks := newAsker(o.Guards.Hooks, runs, mgr.GetAPIReader(), o.Now, waker)
 	beside := besides{jobs: runs, samples: newSampler(queries, runs, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker), hooks: hooks}
-	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, meters)
+	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, policies)
+	rollouts.meters = meters
 	if rollouts.observer.config, err = newConfigWatch(mgr.GetConfig(), usersOfConfig(mgr.GetClient(), waker)); err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
 	}
@@ -175,10 +177,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 
 // newRolloutLoop puts a rollout loop together from what it shares with others. Its
 // clock is the sampler's; ctx lives as long as the controller does.
-func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, b besides, m *meters) *rolloutLoop {
-	policies := newProber(mgr.GetClient(), b.samples.now)
+func newRolloutLoop(ctx context.Context, mgr ctrl.Manager, proxies *proxyWatch, b besides, policies *prober) *rolloutLoop {
 	return &rolloutLoop{
-		client: mgr.GetClient(), besides: b, prober: policies, meters: m, process: ctx,
+		client: mgr.GetClient(), besides: b, prober: policies, process: ctx,
 		events: mgr.GetEventRecorder("crossfade"),
 		actor:  &actor{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 		observer: &observer{
@@ -202,7 +203,7 @@ func prepareCaches(ctx context.Context, mgr ctrl.Manager) error {
 }
 
 // newJobs makes what runs Jobs for hooks and checks.
-func newJobs(mgr ctrl.Manager) (*jobs, error) {
+func newJobs(mgr ctrl.Manager, policies *prober) (*jobs, error) {
 	typed, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("make a client for logs: %w", err)
@@ -210,7 +211,7 @@ func newJobs(mgr ctrl.Manager) (*jobs, error) {
 	logs := func(ctx context.Context, namespace, pod, container string, lines int64) (io.ReadCloser, error) {
 		return typed.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, TailLines: &lines}).Stream(ctx)
 	}
-	return &jobs{cache: mgr.GetClient(), api: mgr.GetClient(), logs: logs}, nil
+	return &jobs{cache: mgr.GetClient(), api: mgr.GetClient(), logs: logs, guard: policies.jobs}, nil
 }
 
 func newSource(o Options, m *meters) (querySource, error) {

@@ -38,24 +38,9 @@ func policyKinds() []client.Object {
 // namespace: two dry-runs prove it, once for each namespace after every change of a
 // policy. What could not be asked is not known, and the next pass asks again.
 func (p *prober) names(ctx context.Context, namespace string) delivery.Names {
-	p.mu.Lock()
-	epoch, out, proven := p.epoch, p.vouched[namespace], p.vouchedIn[namespace]
-	early := p.now().Before(p.changed.Add(settleTime))
-	p.mu.Unlock()
-	if proven == epoch {
-		return out
-	}
-	if early {
-		return delivery.Names{}
-	}
-	out, err := p.probeNames(ctx, namespace)
+	out, err := prove(p, p.vouched, namespace, func() (delivery.Names, error) { return p.probeNames(ctx, namespace) })
 	if err != nil {
 		return delivery.Names{Message: err.Error()}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.epoch == epoch {
-		p.vouched[namespace], p.vouchedIn[namespace] = out, epoch
 	}
 	return out
 }

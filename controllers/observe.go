@@ -76,6 +76,9 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	if out.Refused == nil {
 		out.Refused = o.hooks.refusal(ro)
 	}
+	if out.Refused == nil {
+		out.Refused = o.jobs.refusal(ctx, ro)
+	}
 	if err := o.schedules(ctx, out); err != nil {
 		return nil, err
 	}

@@ -45,17 +45,47 @@ type prober struct {
 	lastOf  int64
 	// adopting remembers which Rollout was proven in which epoch.
 	adopting map[types.UID]int64
-	// vouched remembers what was proven of names in a namespace, vouchedIn in which
-	// epoch.
-	vouched   map[string]delivery.Names
-	vouchedIn map[string]int64
+	vouched  map[string]proof[delivery.Names]
+	guarded  map[string]proof[jobsGuard]
+}
+
+// proof is what was proven of a namespace, and in which epoch.
+type proof[T any] struct {
+	epoch int64
+	value T
 }
 
 func newProber(c client.Client, now func() time.Time) *prober {
 	return &prober{
 		client: c, now: now, epoch: 1, adopting: map[types.UID]int64{},
-		vouched: map[string]delivery.Names{}, vouchedIn: map[string]int64{},
+		vouched: map[string]proof[delivery.Names]{}, guarded: map[string]proof[jobsGuard]{},
 	}
+}
+
+// prove asks once for each namespace after every change of a policy. Until that has
+// settled the answer is not known: it is the zero value then, as with an error.
+func prove[T any](p *prober, known map[string]proof[T], namespace string, ask func() (T, error)) (T, error) {
+	var unknown T
+	p.mu.Lock()
+	epoch, last := p.epoch, known[namespace]
+	early := p.now().Before(p.changed.Add(settleTime))
+	p.mu.Unlock()
+	if last.epoch == epoch {
+		return last.value, nil
+	}
+	if early {
+		return unknown, nil
+	}
+	out, err := ask()
+	if err != nil {
+		return unknown, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.epoch == epoch {
+		known[namespace] = proof[T]{epoch, out}
+	}
+	return out, nil
 }
 
 // policiesChanged starts a new epoch: nothing proven before it counts.

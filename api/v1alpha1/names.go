@@ -149,6 +149,7 @@ const (
 	ReasonPoliciesMissing    = "PoliciesMissing"
 	ReasonWaitingForHook     = "WaitingForHook"
 	ReasonHookForbidden      = "HookForbidden"
+	ReasonJobsUnguarded      = "JobsUnguarded"
 
 	ReasonIntegerMinAvailable = "IntegerMinAvailable"
 	ReasonTCPPorts            = "TCPPorts"
