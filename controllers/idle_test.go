@@ -92,8 +92,8 @@ func startIdle(t testing.TB, n int) *idleLoop {
 	t.Helper()
 	log.SetLogger(logr.Discard())
 	config := startAPIServer(t, envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "config", "crd"), gatewayAPI(t)}})
-	populate(t, newClient(t, config), n)
-	out := &idleLoop{config: config, request: ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespaceOf(0), Name: "web-0"}}}
+	crowd{client: newClient(t, config)}.populate(t, 0, n)
+	out := &idleLoop{config: config, request: ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespaceOf(0), Name: nameOf(0)}}}
 	counted := rest.CopyConfig(config)
 	// The policies know the controller by its name; what it may is tested elsewhere.
 	counted.Impersonate = rest.ImpersonationConfig{UserName: ourUser, Groups: []string{"system:masters"}}

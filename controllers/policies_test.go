@@ -106,8 +106,8 @@ func newClient(t testing.TB, config *rest.Config) client.Client {
 	return c
 }
 
-// install applies config/policies and waits until they act.
-func (w writers) install(t *testing.T) {
+// createPolicies applies config/policies.
+func createPolicies(t testing.TB, c client.Client) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", "config", "policies", "*.yaml"))
 	if err != nil || len(files) < 5 {
@@ -122,11 +122,17 @@ func (w writers) install(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, text := range strings.Split(string(raw), "\n---\n") {
-			if err := w.person.Create(t.Context(), object(t, text)); err != nil {
+			if err := c.Create(t.Context(), object(t, text)); err != nil {
 				t.Fatalf("create from %s: %v", file, err)
 			}
 		}
 	}
+}
+
+// install applies the policies and waits until they act.
+func (w writers) install(t *testing.T) {
+	t.Helper()
+	createPolicies(t, w.person)
 	w.create(t, held)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -354,7 +360,7 @@ func (w writers) patch(t *testing.T, c client.Client, o client.Object, body stri
 
 func merge(body string) client.Patch { return client.RawPatch(types.MergePatchType, []byte(body)) }
 
-func object(t *testing.T, text string) *unstructured.Unstructured {
+func object(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
