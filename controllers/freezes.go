@@ -69,13 +69,13 @@ func (o *observer) schedules(ctx context.Context, out *observed) error {
 
 // freeze maps a Freeze to the Rollouts that it may hold or have held.
 func (m mapper) freeze(ctx context.Context, _ client.Object) []reconcile.Request {
-	return m.active(ctx)
+	return m.active(ctx, "")
 }
 
 // namespace maps a Namespace, whose labels Freezes select, to its Rollouts that are
 // on their way.
 func (m mapper) namespace(ctx context.Context, o client.Object) []reconcile.Request {
-	return slices.DeleteFunc(m.active(ctx), func(r reconcile.Request) bool { return r.Namespace != o.GetName() })
+	return m.active(ctx, o.GetName())
 }
 
 // freezeStatuses tells in each Freeze whether it holds.

@@ -8,6 +8,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
@@ -28,7 +30,7 @@ const (
 )
 
 // addIndexes tells the caches how objects are looked up.
-func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+func addIndexes(ctx context.Context, caches cache.Cache) error {
 	for _, index := range []struct {
 		of    client.Object
 		field string
@@ -40,7 +42,6 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.Rollout{}, indexService, rolloutNames(func(ro *v1alpha1.Rollout) []string {
 			return []string{ro.Spec.ServiceRef.Name, serviceName(ro)}
 		})},
-		{&v1alpha1.Rollout{}, indexTemplate, templateNames},
 		{workloadObject(replicaSetKind), indexWorkload, func(o client.Object) []string {
 			name, ok := deploymentOfReplicaSet(o)
 			return only(name, ok)
@@ -58,11 +59,38 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 			return only(hash, ok)
 		}},
 	} {
-		if err := indexer.IndexField(ctx, index.of, index.field, index.value); err != nil {
+		if err := addNamespacedIndex(ctx, caches, index.of, index.field, index.value); err != nil {
 			return fmt.Errorf("index %T by %s: %w", index.of, index.field, err)
 		}
 	}
+	// Who uses a ClusterAnalysisTemplate may be in any namespace.
+	if err := caches.IndexField(ctx, &v1alpha1.Rollout{}, indexTemplate, templateNames); err != nil {
+		return fmt.Errorf("index Rollouts by %s: %w", indexTemplate, err)
+	}
 	return nil
+}
+
+// addNamespacedIndex adds an index that is asked within one namespace only.
+// IndexField would hold each value a second time, for all namespaces: a set of
+// objects more for every pod, ReplicaSet and Rollout. The names here are those by
+// which the cache's List looks for an index and its value; it refuses to list if
+// they are others one day.
+func addNamespacedIndex(ctx context.Context, caches cache.Informers, of client.Object, field string, value client.IndexerFunc) error {
+	informer, err := caches.GetInformer(ctx, of)
+	if err != nil {
+		return err
+	}
+	return informer.AddIndexers(toolscache.Indexers{"field:" + field: func(raw any) ([]string, error) {
+		o, ok := raw.(client.Object)
+		if !ok {
+			return nil, nil
+		}
+		keys := value(o)
+		for i, key := range keys {
+			keys[i] = o.GetNamespace() + "/" + key
+		}
+		return keys, nil
+	}})
 }
 
 // rolloutNames indexes a Rollout by the name that its spec says and the one that

@@ -199,7 +199,7 @@ func prepareCaches(ctx context.Context, mgr ctrl.Manager) error {
 			return fmt.Errorf("watch %ss: %w", kind.Kind, err)
 		}
 	}
-	return addIndexes(ctx, mgr.GetFieldIndexer())
+	return addIndexes(ctx, mgr.GetCache())
 }
 
 // newJobs makes what runs Jobs for hooks and checks.
@@ -273,7 +273,8 @@ func setupMesh(mgr ctrl.Manager, l *meshLoop) error {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "mesh"}}}
 	})
 	warm := true
-	b := ctrl.NewControllerManagedBy(mgr).Named("mesh").WithOptions(controller.Options{EnableWarmup: &warm})
+	b := ctrl.NewControllerManagedBy(mgr).Named("mesh").WithOptions(controller.Options{EnableWarmup: &warm}).
+		WatchesRawSource(source.Channel(l.world.views.grpc, whole))
 	for _, kind := range meshKinds() {
 		b = b.Watches(kind, whole)
 	}
@@ -296,7 +297,7 @@ func (p ackPump) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-			for _, r := range p.mapper.active(ctx) {
+			for _, r := range p.mapper.active(ctx, "") {
 				p.wake(r.NamespacedName)
 			}
 		}

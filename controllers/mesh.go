@@ -48,7 +48,7 @@ func (l *meshLoop) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, 
 		return ctrl.Result{}, err
 	}
 	out := proxy.Build(in)
-	l.last = xds.Translate(l.last, out.Config)
+	l.last = xds.Options{WithoutGRPC: !l.world.views.hasGRPC.Load()}.Translate(l.last, out.Config)
 	for _, problem := range l.last.Problems {
 		log.FromContext(ctx).Info("Left out what a proxy would refuse", "problem", problem)
 	}

@@ -229,7 +229,7 @@ func (s sightings) mayRoute(revisions []string) []string {
 func agreed(rendered rendering, connected map[string]server.ServiceAck) int32 {
 	lowest := int32(-1)
 	for _, ack := range connected {
-		share := int32(math.Round(ack.LowestShare(rendered.canary) * float64(rendered.Total)))
+		share := int32(math.Round(ack.LowestShare(rendered.canary()) * float64(rendered.Total)))
 		if lowest < 0 || share < lowest {
 			lowest = share
 		}

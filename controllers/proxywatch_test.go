@@ -39,7 +39,7 @@ func TestRenderedTraffic(t *testing.T) {
 	match := func(name string) *v1alpha1.Traffic {
 		return &v1alpha1.Traffic{Match: []v1alpha1.RequestMatch{{Headers: []v1alpha1.ValueMatch{{Name: name, Type: v1alpha1.MatchPresent}}}}}
 	}
-	r := rendering{record: *with(match("x-team"))}
+	r := rendering{record: with(match("x-team"))}
 	for name, tc := range map[string]struct {
 		record *v1alpha1.Record
 		want   bool
@@ -58,7 +58,7 @@ func TestRenderedTraffic(t *testing.T) {
 func TestSummarise(t *testing.T) {
 	rendered := rendering{
 		Effective: proxy.Effective{Weight: 25, Total: 100, Revisions: []string{"c", "s"}},
-		canary:    "c", ever: []string{"c", "s"},
+		record:    &v1alpha1.Record{Canary: "c"}, ever: []string{"c", "s"},
 	}
 	acked := server.ServiceAck{Node: "a", Current: true, Acked: []xds.Split{split(25)}, Possible: []xds.Split{split(25)}}
 	cases := map[string]struct {
@@ -191,6 +191,7 @@ func TestViews(t *testing.T) {
 		"new sidecar":     {"the pod is too new: it comes back", "shop/web-1", "sidecar/shop", ""},
 		"liar":            {"a pod of another namespace", "shop/web-0", "sidecar/other", ""},
 		"grpc":            {"anybody else is a gRPC client", "x", "", "mesh"},
+		"another grpc":    {"nobody is told of a second one", "y", "", "mesh"},
 		"nobody":          {"no id", "", "sidecar/shop", ""},
 	}
 	for name, tc := range cases {
@@ -200,6 +201,9 @@ func TestViews(t *testing.T) {
 				t.Errorf("%s: got %q, %v; want %q", tc.reason, got, err, tc.want)
 			}
 		})
+	}
+	if !views.hasGRPC.Load() || len(views.grpc) != 1 {
+		t.Error("the mesh loop has to hear of the first gRPC client, and of no other")
 	}
 	if !views.sees(pod, "shop") || views.sees(pod, "other") || views.sees(types.NamespacedName{Namespace: "shop", Name: "bare"}, "shop") {
 		t.Error("a sidecar sees the Services of the namespaces of its policy, and a pod without one sees none")

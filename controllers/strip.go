@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"slices"
+
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -44,11 +46,7 @@ func stripPod(obj any) (any, error) {
 		out.Annotations = map[string]string{v1alpha1.AnnotationExcludeInboundPorts: excluded}
 	}
 	out.Spec.ServiceAccountName = pod.Spec.ServiceAccountName
-	for _, c := range pod.Spec.Containers {
-		if len(c.Ports) > 0 {
-			out.Spec.Containers = append(out.Spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports})
-		}
-	}
+	out.Spec.Containers, out.Spec.InitContainers = namedPorts(pod.Spec.Containers), namedPorts(pod.Spec.InitContainers)
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			c.LastProbeTime, c.LastTransitionTime = metav1.Time{}, metav1.Time{}
@@ -74,6 +72,19 @@ func stripPod(obj any) (any, error) {
 	return out, nil
 }
 
+// namedPorts reduces containers to the ports that a Service can ask for by name: one
+// that asks for a number needs no container, and most have no others.
+func namedPorts(containers []corev1.Container) []corev1.Container {
+	var out []corev1.Container
+	for _, c := range containers {
+		ports := slices.DeleteFunc(slices.Clone(c.Ports), func(p corev1.ContainerPort) bool { return p.Name == "" })
+		if len(ports) > 0 {
+			out = append(out, corev1.Container{Name: c.Name, Ports: ports, RestartPolicy: c.RestartPolicy})
+		}
+	}
+	return slices.Clip(out)
+}
+
 // stripSlice reduces an EndpointSlice to its ready addresses' pods.
 func stripSlice(obj any) (any, error) {
 	slice, ok := obj.(*discoveryv1.EndpointSlice)
@@ -84,7 +95,10 @@ func stripSlice(obj any) (any, error) {
 	slice.Labels = map[string]string{discoveryv1.LabelServiceName: slice.Labels[discoveryv1.LabelServiceName]}
 	for i := range slice.Endpoints {
 		e := &slice.Endpoints[i]
-		*e = discoveryv1.Endpoint{Addresses: e.Addresses, TargetRef: e.TargetRef, Conditions: e.Conditions}
+		*e = discoveryv1.Endpoint{Addresses: e.Addresses, TargetRef: e.TargetRef, Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready}}
+		if e.TargetRef != nil {
+			e.TargetRef = &corev1.ObjectReference{Name: e.TargetRef.Name}
+		}
 	}
 	return slice, nil
 }

@@ -170,6 +170,32 @@ func TestStripPodKeepsWhatContainersSay(t *testing.T) {
 	}
 }
 
+// TestNamedPortsSurvive keeps of a pod's containers what a Service may ask for by
+// name, of native sidecars as well.
+func TestNamedPortsSurvive(t *testing.T) {
+	always := corev1.ContainerRestartPolicyAlways
+	named := []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}
+	pod := &corev1.Pod{Spec: corev1.PodSpec{
+		Containers: []corev1.Container{
+			{Name: "web", Image: "web:1", Ports: []corev1.ContainerPort{{ContainerPort: 9000}, named[0]}},
+			{Name: "other", Ports: []corev1.ContainerPort{{ContainerPort: 9001}}},
+		},
+		InitContainers: []corev1.Container{{Name: "sidecar", RestartPolicy: &always, Ports: named}, {Name: "init"}},
+	}}
+	out, err := stripPod(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := out.(*corev1.Pod)
+	want := corev1.PodSpec{
+		Containers:     []corev1.Container{{Name: "web", Ports: named}},
+		InitContainers: []corev1.Container{{Name: "sidecar", RestartPolicy: &always, Ports: named}},
+	}
+	if diff := cmp.Diff(want, got.Spec); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func stripped(t *testing.T, text string) *workload {
 	t.Helper()
 	out, err := stripWorkload(object(t, text))

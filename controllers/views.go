@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/proxy/ir"
 	"github.com/crossfade-dev/crossfade/proxy/xds"
 )
@@ -23,11 +26,17 @@ type Views struct {
 	pods map[types.NamespacedName]string
 	// egress is what each view knows of other namespaces.
 	egress map[string]ir.Egress
+
+	// grpc has one event from when the first gRPC client comes: nothing is made for
+	// them before.
+	grpc     chan event.GenericEvent
+	firstOne sync.Once
+	hasGRPC  atomic.Bool
 }
 
 // NewViews returns Views that know the gateway; the mesh loop tells it of sidecars.
 func NewViews(gateway types.NamespacedName) *Views {
-	return &Views{gateway: xds.GatewayView(gateway.Namespace, gateway.Name)}
+	return &Views{gateway: xds.GatewayView(gateway.Namespace, gateway.Name), grpc: make(chan event.GenericEvent, 1)}
 }
 
 // Of returns the view of a node: that of the gateway, that of a sidecar's pod, or that
@@ -44,6 +53,10 @@ func (v *Views) Of(node *corev3.Node) (string, error) {
 	case kind == "sidecar":
 		return v.ofSidecar(node.GetId(), namespace)
 	default:
+		v.firstOne.Do(func() {
+			v.hasGRPC.Store(true)
+			v.grpc <- event.GenericEvent{Object: &v1alpha1.Rollout{}} // Any object: it only wakes the mesh loop.
+		})
 		return xds.MeshView, nil
 	}
 }

@@ -17,7 +17,9 @@ import (
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 )
 
-// mapper says which Rollouts an event of another object concerns.
+// mapper says which Rollouts an event of another object concerns. Every object of the
+// cluster comes by here when the controller starts, and every ack of a proxy later, so
+// nothing is copied that is only looked at.
 type mapper struct {
 	cache client.Reader
 }
@@ -29,7 +31,7 @@ func (m mapper) byWorkload(ctx context.Context, namespace, deployment string) []
 
 func (m mapper) byIndex(ctx context.Context, namespace, index, value string) []reconcile.Request {
 	list := &v1alpha1.RolloutList{}
-	if err := m.cache.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{index: value}); err != nil {
+	if err := m.cache.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{index: value}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil // Only an index that does not exist can fail, and setup made it.
 	}
 	out := make([]reconcile.Request, 0, len(list.Items))
@@ -116,9 +118,7 @@ func (m mapper) service(ctx context.Context, o client.Object) []reconcile.Reques
 	return append(out, m.bySelector(ctx, s.Namespace, labels.SelectorFromSet(own))...)
 }
 
-// bySelector are the Rollouts whose pods are selected. Every Service of the cluster
-// comes by here when the controller starts, so nothing is copied that is only looked
-// at.
+// bySelector are the Rollouts whose pods are selected.
 func (m mapper) bySelector(ctx context.Context, namespace string, selector labels.Selector) []reconcile.Request {
 	list := &v1alpha1.RolloutList{}
 	if err := m.cache.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -174,11 +174,11 @@ func (m mapper) autoscaler(ctx context.Context, o client.Object) []reconcile.Req
 	return m.byWorkload(ctx, hpa.Namespace, hpa.Spec.ScaleTargetRef.Name)
 }
 
-// active are the Rollouts that wait for proxies: all that have a canary or an old
-// revision.
-func (m mapper) active(ctx context.Context) []reconcile.Request {
+// active are the Rollouts that wait for proxies, in one namespace or, without a name,
+// in all: those that have a canary or an old revision.
+func (m mapper) active(ctx context.Context, namespace string) []reconcile.Request {
 	list := &v1alpha1.RolloutList{}
-	if err := m.cache.List(ctx, list); err != nil {
+	if err := m.cache.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var out []reconcile.Request
@@ -193,7 +193,7 @@ func (m mapper) active(ctx context.Context) []reconcile.Request {
 // all maps a change of a policy to every Rollout.
 func (m mapper) all(ctx context.Context, _ client.Object) []reconcile.Request {
 	list := &v1alpha1.RolloutList{}
-	if err := m.cache.List(ctx, list); err != nil {
+	if err := m.cache.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	out := make([]reconcile.Request, 0, len(list.Items))
@@ -208,7 +208,7 @@ func (m mapper) proxyPod(ctx context.Context, o client.Object) []reconcile.Reque
 	if o.GetLabels()[v1alpha1.LabelProxy] == "" {
 		return nil
 	}
-	return m.active(ctx)
+	return m.active(ctx, "")
 }
 
 // pods maps a pod both as a revision's and as a proxy's.

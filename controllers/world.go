@@ -32,17 +32,24 @@ type world struct {
 // rendering is what is published for one Rollout.
 type rendering struct {
 	proxy.Effective
-	// record is what it was rendered from.
-	record v1alpha1.Record
-	canary string
+	// record is what it was rendered from, the cache's own; nil if there is nothing.
+	record *v1alpha1.Record
 	// ever are the revisions that were published since this process serves, the
 	// record's among them: a proxy without a stream may route to any of them.
 	ever []string
 }
 
+// canary is the revision on its way, if any.
+func (r rendering) canary() string {
+	if r.record == nil {
+		return ""
+	}
+	return r.record.Canary
+}
+
 // is says whether the rendering was made from this record.
 func (r rendering) is(record *v1alpha1.Record) bool {
-	return record != nil && sameSplit(&r.record, record)
+	return r.record != nil && record != nil && sameSplit(r.record, record)
 }
 
 // sameSplit compares what of a record the proxies are told.
@@ -107,10 +114,10 @@ func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []type
 		if len(out.Config.Sidecars) == 0 {
 			effective.ByConnection = nil // A gateway knows requests only.
 		}
-		r := rendering{Effective: effective, record: *ro.Status.Record, canary: ro.Status.Record.Canary}
+		r := rendering{Effective: effective, record: ro.Status.Record}
 		r.ever = everPublished(before.ever, r)
 		next[key] = r
-		if !was || !before.is(&r.record) || before.Weight != r.Weight || !slices.Equal(before.Revisions, r.Revisions) ||
+		if !was || !before.is(r.record) || before.Weight != r.Weight || !slices.Equal(before.Revisions, r.Revisions) ||
 			!slices.Equal(before.ByConnection, r.ByConnection) {
 			changed = append(changed, key)
 		}
@@ -125,7 +132,7 @@ func (w *world) published(rollouts []*v1alpha1.Rollout, out proxy.Output) []type
 // everPublished keeps the revisions that a proxy without a stream may still
 // route to. Without a canary and an old revision there is nothing left to fear.
 func everPublished(before []string, r rendering) []string {
-	record := &r.record
+	record := r.record
 	out := []string{}
 	if record.Canary != "" || record.Old != "" {
 		out = append(out, before...)

@@ -43,8 +43,10 @@ type mesh struct {
 	// collector is where spans go.
 	collector ir.Collector
 	// telemetries are all that sidecars are asked to tell, the zero value first: there
-	// is a set of listeners for each.
+	// is a set of listeners for each. There are none without sidecars.
 	telemetries []ir.Telemetry
+	// grpc says that there are gRPC clients.
+	grpc bool
 }
 
 func (m mesh) on() bool { return m.trustDomain != "" }

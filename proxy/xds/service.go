@@ -25,7 +25,8 @@ type port struct {
 	// routes and listener are for clients in the mesh: the routes for all of them, the
 	// listener for gRPC clients.
 	routes, listener *Resource
-	// plainRoutes are the routes as gRPC clients understand them.
+	// plainRoutes are the routes as gRPC clients understand them. These and the listener
+	// are nil where there are none.
 	plainRoutes *Resource
 	// mirror is for copies to the canary, without a cluster where there are none.
 	mirror revision
@@ -37,7 +38,7 @@ type port struct {
 type revision struct {
 	cluster, endpoints *Resource
 	// plain and plainEndpoints are for gRPC clients, which refuse a cluster that says
-	// how it is to be encrypted.
+	// how it is to be encrypted. They are nil where there are none.
 	plain, plainEndpoints *Resource
 }
 
@@ -123,16 +124,14 @@ func (k portMaker) make() (port, error) {
 		}
 		made.revisions = append(made.revisions, revision)
 	}
-	var err error
-	if k.was != nil && k.sameOwner && sameDivision(k.wasIR, k.next) {
-		made.routes, made.plainRoutes = k.was.routes, k.was.plainRoutes
-	} else if err = k.makeRoutes(&made); err != nil {
+	if err := k.makeRoutes(&made); err != nil {
 		return port{}, err
 	}
-	if k.was != nil {
-		made.listener = k.was.listener // It depends on names only.
-	} else if made.listener, err = makeAPIListener(ListenerName(k.service.ServiceKey, k.next.Number), made.routes.Name); err != nil {
-		return port{}, err
+	var err error
+	if k.mesh.grpc {
+		if err = k.makePlain(&made); err != nil {
+			return port{}, err
+		}
 	}
 	if t := k.next.Traffic; t != nil && !t.Mirror.IsZero() {
 		i := slices.IndexFunc(k.next.Revisions, func(r ir.Revision) bool { return r.Name == t.Canary })
@@ -140,7 +139,7 @@ func (k portMaker) make() (port, error) {
 			return port{}, err
 		}
 	}
-	if k.mesh.on() {
+	if k.mesh.on() && len(k.mesh.telemetries) > 0 {
 		made.sidecar, err = k.makeSidecarPort(made.routes.Name)
 	}
 	return made, err
@@ -166,26 +165,56 @@ func (k portMaker) makeRevision(r ir.Revision) (revision, error) {
 	if same {
 		return made, nil
 	}
+	made.plainEndpoints = nil
 	name := ClusterName(k.service.ServiceKey, k.next.Number, r.Name)
 	var err error
 	if made.cluster == nil {
 		if made.cluster, err = k.makeCluster(k.mesh, name, r.NoEjection); err != nil {
 			return revision{}, err
 		}
-		if made.plain = made.cluster; k.mesh.on() {
-			if made.plain, err = k.makeCluster(mesh{}, name, r.NoEjection); err != nil {
-				return revision{}, err
-			}
+	}
+	made.endpoints, err = NewEndpoints(makeEndpoints(name, r.Endpoints), made.cluster)
+	return made, err
+}
+
+// makePlain makes what gRPC clients get beside, or instead of, what Envoys get.
+func (k portMaker) makePlain(made *port) error {
+	for i := range made.revisions {
+		if err := k.makePlainRevision(&made.revisions[i], k.next.Revisions[i]); err != nil {
+			return err
 		}
 	}
-	assignment := makeEndpoints(name, r.Endpoints)
-	if made.endpoints, err = NewEndpoints(assignment, made.cluster); err != nil {
-		return revision{}, err
+	var err error
+	if k.was != nil && k.was.listener != nil {
+		made.listener = k.was.listener // It depends on names only.
+	} else if made.listener, err = makeAPIListener(ListenerName(k.service.ServiceKey, k.next.Number), made.routes.Name); err != nil {
+		return err
 	}
-	if made.plainEndpoints = made.endpoints; made.plain != made.cluster {
-		made.plainEndpoints, err = NewEndpoints(assignment, made.plain)
+	if k.sameRoutes() && k.was.plainRoutes != nil {
+		made.plainRoutes = k.was.plainRoutes
+	} else if made.plainRoutes = made.routes; k.next.Traffic != nil {
+		made.plainRoutes, err = makeServiceRoutes(k.service, k.next, grpcClient)
 	}
-	return made, err
+	return err
+}
+
+// makePlainRevision adds to a revision what it lacks.
+func (k portMaker) makePlainRevision(made *revision, r ir.Revision) error {
+	if !k.mesh.on() {
+		made.plain, made.plainEndpoints = made.cluster, made.endpoints
+		return nil
+	}
+	name := made.cluster.Name
+	var err error
+	if made.plain == nil {
+		if made.plain, err = k.makeCluster(mesh{}, name, r.NoEjection); err != nil {
+			return err
+		}
+	}
+	if made.plainEndpoints == nil {
+		made.plainEndpoints, err = NewEndpoints(makeEndpoints(name, r.Endpoints), made.plain)
+	}
+	return err
 }
 
 func (k portMaker) makeCluster(m mesh, name string, noEjection bool) (*Resource, error) {
@@ -206,14 +235,18 @@ func sameDivision(a, b ir.Port) bool {
 	})
 }
 
+// sameRoutes says whether the requests are divided as before.
+func (k portMaker) sameRoutes() bool {
+	return k.was != nil && k.sameOwner && sameDivision(k.wasIR, k.next)
+}
+
 func (k portMaker) makeRoutes(made *port) error {
+	if k.sameRoutes() {
+		made.routes = k.was.routes
+		return nil
+	}
 	var err error
-	if made.routes, err = makeServiceRoutes(k.service, k.next, envoy); err != nil {
-		return err
-	}
-	if made.plainRoutes = made.routes; k.next.Traffic != nil {
-		made.plainRoutes, err = makeServiceRoutes(k.service, k.next, grpcClient)
-	}
+	made.routes, err = makeServiceRoutes(k.service, k.next, envoy)
 	return err
 }
 

@@ -88,7 +88,7 @@ func (k portMaker) makeBytes(made *sidecarPort) error {
 		return nil
 	}
 	name := ClusterName(k.service.ServiceKey, k.next.Number, AllRevisions)
-	if k.sameKind() {
+	if k.sameKind() && k.was.sidecar.tcp != nil {
 		made.tcp = k.was.sidecar.tcp
 		if slices.EqualFunc(k.wasIR.Revisions, k.next.Revisions, ir.Revision.Equal) {
 			made.tcpEndpoints = k.was.sidecar.tcpEndpoints
@@ -119,7 +119,7 @@ func (k portMaker) makeBytes(made *sidecarPort) error {
 func (k portMaker) makeDirect() (sidecarPort, error) {
 	name := DirectClusterName(k.service.ServiceKey, k.next.Number)
 	var made sidecarPort
-	if k.sameKind() {
+	if k.sameKind() && k.was.sidecar.direct != nil {
 		made.direct = k.was.sidecar.direct
 	} else {
 		cluster, err := k.mesh.makeDirectCluster(name, k.service, k.next.Protocol)

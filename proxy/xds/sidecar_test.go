@@ -273,3 +273,42 @@ func TestOneListenerForAnAddress(t *testing.T) {
 		t.Errorf("listeners %v, want that of the first Service alone", slices.Sorted(maps.Keys(listeners)))
 	}
 }
+
+// TestTheFirstOfItsKind lets the first sidecar, and the first gRPC client, come late:
+// nothing was made for them before, and then they get all that they would have got.
+func TestTheFirstOfItsKind(t *testing.T) {
+	bare, moved := meshed(), meshed()
+	bare.Sidecars = nil
+	moved.Services[1].Ports[0].Revisions[1].Endpoints[0].IP = "10.0.0.3"
+	moved.Services[1].Ports[0].Revisions[0].Weight, moved.Services[1].Ports[0].Revisions[1].Weight = 30, 70
+	both := xds.Options{}
+	steps := []struct {
+		name    string
+		options xds.Options
+		config  ir.Config
+		grpc    bool
+	}{
+		{"nobody", xds.Options{WithoutGRPC: true}, bare, false},
+		{"sidecars", xds.Options{WithoutGRPC: true}, meshed(), false},
+		{"gRPC clients as well", both, meshed(), true},
+		{"another pod and weight", both, moved, true},
+		{"no sidecars any more", both, bare, true},
+		{"sidecars again", both, meshed(), true},
+	}
+	var world *xds.World
+	for _, step := range steps {
+		world = step.options.Translate(world, step.config)
+		if _, has := world.Snapshots[xds.MeshView]; has != step.grpc {
+			t.Errorf("%s: there is a view for gRPC clients: %v", step.name, has)
+		}
+		if diff := cmp.Diff(contents(step.options.Translate(nil, step.config)), contents(world)); diff != "" {
+			t.Errorf("%s: it depends on what was before (-from nothing +after that)\n%s", step.name, diff)
+		}
+		if len(world.Problems) > 0 {
+			t.Errorf("%s: %v", step.name, world.Problems)
+		}
+		if again := step.options.Translate(world, step.config); len(madeAnew(world, again)) > 0 {
+			t.Errorf("%s: the same again makes %v", step.name, madeAnew(world, again))
+		}
+	}
+}

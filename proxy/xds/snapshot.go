@@ -5,7 +5,10 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -66,12 +69,12 @@ type Snapshot struct {
 
 // NewResource marshals the message and hashes its bytes. References and Splits are left to the caller.
 func NewResource(name string, msg proto.Message) (*Resource, error) {
-	body := &anypb.Any{}
 	// Maps are marshalled in random order unless told otherwise, and then equal content would get unequal versions.
-	if err := anypb.MarshalFrom(body, msg, proto.MarshalOptions{Deterministic: true}); err != nil {
+	content, err := proto.MarshalOptions{Deterministic: true}.Marshal(msg)
+	if err != nil {
 		return nil, fmt.Errorf("marshal resource %q: %w", name, err)
 	}
-	r := &Resource{Name: name, Version: hash(body.Value), Body: body}
+	r := &Resource{Name: name, Version: hash(content), Body: &anypb.Any{TypeUrl: typeURLOf(msg), Value: content}}
 	if cla, ok := msg.(*endpointv3.ClusterLoadAssignment); ok {
 		r.Empty = true
 		for _, locality := range cla.GetEndpoints() {
@@ -79,6 +82,22 @@ func NewResource(name string, msg proto.Message) (*Resource, error) {
 		}
 	}
 	return r, nil
+}
+
+// typeURLOf is a constant for what a Snapshot carries: the library would make a string of its own for every resource.
+func typeURLOf(msg proto.Message) string {
+	switch msg.(type) {
+	case *clusterv3.Cluster:
+		return ClusterType
+	case *endpointv3.ClusterLoadAssignment:
+		return EndpointType
+	case *listenerv3.Listener:
+		return ListenerType
+	case *routev3.RouteConfiguration:
+		return RouteType
+	default:
+		return "type.googleapis.com/" + string(msg.ProtoReflect().Descriptor().FullName())
+	}
 }
 
 // NewEndpoints is NewResource for a ClusterLoadAssignment. The version of its cluster is folded into its own: Envoy waits

@@ -33,6 +33,9 @@ func (m mesh) effective(t ir.Telemetry) ir.Telemetry {
 // collectTelemetries are all that some sidecar is asked to tell, the zero value, which
 // is to tell nothing, first.
 func (m mesh) collectTelemetries(sidecars []ir.Sidecar) []ir.Telemetry {
+	if len(sidecars) == 0 {
+		return nil
+	}
 	out := []ir.Telemetry{{}}
 	for _, s := range sidecars {
 		if t := m.effective(s.Telemetry); !slices.Contains(out, t) {

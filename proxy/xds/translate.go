@@ -31,6 +31,9 @@ type Options struct {
 	// TLSDir is the directory in which proxies find their certificate; TLSDir where it
 	// is empty.
 	TLSDir string
+	// WithoutGRPC leaves out what only gRPC clients need, of every Service, and their
+	// view.
+	WithoutGRPC bool
 }
 
 // Translate makes the resources of a configuration with the default options.
@@ -41,7 +44,7 @@ func Translate(previous *World, next ir.Config) *World { return Options{}.Transl
 // costs one resource; nil is the world before the first one. Nothing that was made
 // before is changed.
 func (o Options) Translate(previous *World, next ir.Config) *World {
-	m := mesh{trustDomain: next.TrustDomain, dir: o.TLSDir, ipv6: next.IPv6, collector: next.Collector}
+	m := mesh{trustDomain: next.TrustDomain, dir: o.TLSDir, ipv6: next.IPv6, collector: next.Collector, grpc: !o.WithoutGRPC}
 	m.telemetries = m.collectTelemetries(next.Sidecars)
 	if m.dir == "" {
 		m.dir = TLSDir
@@ -58,10 +61,11 @@ func (o Options) Translate(previous *World, next ir.Config) *World {
 		mesh:      m,
 	}
 	changed := world.addServices(previous, next.Services)
-	if changed || previous.Snapshots[MeshView] == nil {
-		world.Snapshots[MeshView] = world.forGRPC()
-	} else {
+	if m.grpc {
 		world.Snapshots[MeshView] = previous.Snapshots[MeshView]
+		if changed || world.Snapshots[MeshView] == nil {
+			world.Snapshots[MeshView] = world.forGRPC()
+		}
 	}
 	for _, g := range next.Gateways {
 		view := GatewayView(g.Namespace, g.Name)
@@ -87,8 +91,9 @@ func (o Options) Translate(previous *World, next ir.Config) *World {
 // addServices makes the resources of all Services and says whether anything is
 // different from the previous world.
 func (w *World) addServices(previous *World, services []ir.Service) bool {
-	// Who is asked to tell something that nobody told before needs listeners that do.
-	sameMesh := slices.Equal(previous.mesh.telemetries, w.mesh.telemetries)
+	// Who is asked to tell something that nobody told before needs listeners that do, and
+	// the first of its kind needs all.
+	sameMesh := slices.Equal(previous.mesh.telemetries, w.mesh.telemetries) && previous.mesh.grpc == w.mesh.grpc
 	changed := len(services) != len(previous.services) || !sameMesh
 	for _, s := range services {
 		was := previous.services[s.ServiceKey]

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -208,6 +209,9 @@ func newManager(config *rest.Config, s settings) (manager.Manager, error) {
 		LeaderElectionID:              leaderElectionID,
 		LeaderElectionNamespace:       systemNamespace,
 		LeaderElectionReleaseOnCancel: true,
+		// Ten thousand Rollouts on a busy node take longer than the default of two
+		// minutes, and who gives up then begins anew. Readiness says what is missing.
+		Controller: ctrlconfig.Controller{CacheSyncTimeout: 10 * time.Minute},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make manager: %w", err)
