@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	// connectTimeout lets one lost SYN be sent again, after a second, before the
-	// request is tried at another pod.
-	connectTimeout = 2 * time.Second
+	// connectTimeout is for the handshake of TLS, too, which two starved pods need CPU
+	// for: all requests that wait for a connection fail with it, and each new try is
+	// another handshake. Two lost SYNs are sent again in it, after 1 and 3 s, before
+	// the request is tried at another pod. With 2 s a machine with twenty times the
+	// work that it can do lost requests by this alone.
+	connectTimeout = 5 * time.Second
 	// endpointsTimeout bounds how long a cluster whose endpoints do not come holds up
 	// all other clusters of a proxy. Envoy's default is 15 s.
 	endpointsTimeout = 2 * time.Second
