@@ -22,7 +22,7 @@ func setupPolicies(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Serv
 	wake := make(chan event.GenericEvent, 1024)
 	s := &policyStatuses{
 		client: mgr.GetClient(), lag: xdsServer, world: w, now: now,
-		told: map[types.NamespacedName][]metav1.Condition{}, pending: map[types.NamespacedName]bool{},
+		told: map[types.NamespacedName][]metav1.Condition{}, pending: map[types.NamespacedName]*awaited{},
 		wake: func(key types.NamespacedName) {
 			policy := &v1alpha1.MeshPolicy{}
 			policy.Namespace, policy.Name = key.Namespace, key.Name

@@ -42,7 +42,17 @@ type policyStatuses struct {
 	// told are the conditions of each policy that the published world was built from.
 	told map[types.NamespacedName][]metav1.Condition
 	// pending are the policies that some proxy does not have yet.
-	pending map[types.NamespacedName]bool
+	pending map[types.NamespacedName]*awaited
+}
+
+// awaited is a policy that some proxy does not have yet.
+type awaited struct {
+	// told is what the policy was published with.
+	told []metav1.Condition
+	// confirmed are the proxies that have had all that was published at some time since
+	// then. In a mesh where one change follows the other there may be no moment at which
+	// all of them have everything.
+	confirmed map[string]bool
 }
 
 // published takes over what was just handed to the xDS server.
@@ -75,7 +85,7 @@ func (s *policyStatuses) acked() {
 func (s *policyStatuses) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	policy := &v1alpha1.MeshPolicy{}
 	if err := s.client.Get(ctx, req.NamespacedName, policy); err != nil {
-		s.await(req.NamespacedName, false)
+		s.settle(req.NamespacedName)
 		if apierrors.IsNotFound(err) {
 			return ctrl.Result{}, nil
 		}
@@ -91,10 +101,13 @@ func (s *policyStatuses) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	proxies = s.await(req.NamespacedName, told, proxies)
 	next := policy.DeepCopy()
 	next.Status.ObservedGeneration = policy.Generation
 	next.Status.Conditions = mergeConditions(policy.Status.Conditions, append(slices.Clone(told), s.programmed(policy, told, proxies)), s.now())
-	s.await(req.NamespacedName, !meta.IsStatusConditionTrue(next.Status.Conditions, v1alpha1.ConditionProgrammed))
+	if meta.IsStatusConditionTrue(next.Status.Conditions, v1alpha1.ConditionProgrammed) {
+		s.settle(req.NamespacedName)
+	}
 	if equality.Semantic.DeepEqual(policy.Status, next.Status) {
 		return ctrl.Result{}, nil
 	}
@@ -108,15 +121,34 @@ func (s *policyStatuses) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	return ctrl.Result{}, nil
 }
 
-// await remembers whether a policy waits for proxies.
-func (s *policyStatuses) await(key types.NamespacedName, pending bool) {
+// await remembers that a policy waits for proxies, and which of them have confirmed since it was published.
+func (s *policyStatuses) await(key types.NamespacedName, told []metav1.Condition, now confirmations) confirmations {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if pending {
-		s.pending[key] = true
-	} else {
-		delete(s.pending, key)
+	a := s.pending[key]
+	if a == nil || !equality.Semantic.DeepEqual(a.told, told) {
+		a = &awaited{told: told, confirmed: map[string]bool{}}
+		s.pending[key] = a
 	}
+	for _, node := range now.settled {
+		a.confirmed[node] = true
+	}
+	all := confirmations{settled: slices.Clone(now.settled)}
+	for _, node := range now.missing {
+		if a.confirmed[node] {
+			all.settled = append(all.settled, node)
+		} else {
+			all.missing = append(all.missing, node)
+		}
+	}
+	return all
+}
+
+// settle forgets a policy that waits for nobody.
+func (s *policyStatuses) settle(key types.NamespacedName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pending, key)
 }
 
 // proxies counts those that a policy concerns: the sidecars of its namespace, and if it
@@ -153,7 +185,7 @@ func (s *policyStatuses) proxies(ctx context.Context, policy *v1alpha1.MeshPolic
 	for _, node := range behind {
 		missing[node] = true
 	}
-	return confirmations{settled: len(settled), missing: slices.Sorted(maps.Keys(missing))}, nil
+	return confirmations{settled: settled, missing: slices.Sorted(maps.Keys(missing))}, nil
 }
 
 // is says whether a node should have a view.
@@ -175,10 +207,9 @@ func asksCallers(spec *v1alpha1.MeshPolicySpec) bool {
 
 // confirmations are what proxies say to a policy.
 type confirmations struct {
-	// settled is how many have acked all that is published for them, missing those that
-	// have not, sorted.
-	settled int
-	missing []string
+	// settled have acked all that is published for them, missing have not; these are
+	// sorted.
+	settled, missing []string
 }
 
 // programmed says whether the proxies have what a policy asks for. Once they have, a
@@ -199,12 +230,12 @@ func (s *policyStatuses) programmed(policy *v1alpha1.MeshPolicy, told []metav1.C
 		if n > maxSilentNames {
 			names += fmt.Sprintf(" and %d more", n-maxSilentNames)
 		}
-		out.Message = fmt.Sprintf("published; not acked by %d of %d proxies: %s", n, n+proxies.settled, names)
+		out.Message = fmt.Sprintf("published; not acked by %d of %d proxies: %s", n, n+len(proxies.settled), names)
 		return out
 	}
 	out.Reason = v1alpha1.ReasonAcked
-	out.Message = fmt.Sprintf("in force: acked by all %d proxies that it concerns", proxies.settled)
-	if proxies.settled == 0 {
+	out.Message = fmt.Sprintf("in force: acked by all %d proxies that it concerns", len(proxies.settled))
+	if len(proxies.settled) == 0 {
 		out.Message = "in force for every proxy that comes: none that it concerns runs now"
 	}
 	if untraced {

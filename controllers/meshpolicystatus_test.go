@@ -143,11 +143,39 @@ func TestProgrammed(t *testing.T) {
 			if diff := cmp.Diff(tc.want, string(got.Status)+" "+got.Reason+": "+got.Message); diff != "" {
 				t.Errorf("%s (-want +got)\n%s", tc.reason, diff)
 			}
-			if pending := s.pending[types.NamespacedName{Namespace: "shop", Name: "p"}]; pending != (got.Status == metav1.ConditionFalse) {
+			if pending := s.pending[types.NamespacedName{Namespace: "shop", Name: "p"}]; (pending != nil) != (got.Status == metav1.ConditionFalse) {
 				t.Errorf("waits for acks: %v", pending)
 			}
 		})
 	}
+}
+
+// In a mesh where something is always on its way there is no moment at which all proxies have everything.
+func TestPolicyCountsWhoConfirmedSince(t *testing.T) {
+	a, b := [2]string{"shop/a", "sidecar/shop/"}, [2]string{"web/b", "sidecar/web/"}
+	l := lag{a: true, b: false}
+	s, c := newPolicyStatuses(t, l, timeoutPolicy())
+	published := func(message string) {
+		s.published(map[types.NamespacedName][]metav1.Condition{{Namespace: "shop", Name: "p"}: {{Type: "Accepted", Status: "True", Message: message, ObservedGeneration: 2}}})
+	}
+	says := func(want string) {
+		t.Helper()
+		got := reconcilePolicy(t, s, c)
+		if diff := cmp.Diff(want, string(got.Status)+" "+got.Reason+": "+got.Message); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+	published("fine")
+	says("False Pending: published; not acked by 1 of 2 proxies: web/b")
+	// What a had confirmed is published anew in another shape: it begins again.
+	published("finer")
+	l[a], l[b] = false, false
+	says("False Pending: published; not acked by 2 of 2 proxies: shop/a, web/b")
+	// Each has everything at another time, between changes of others.
+	l[a] = true
+	says("False Pending: published; not acked by 1 of 2 proxies: web/b")
+	l[a], l[b] = false, true
+	says("True Acked: in force: acked by all 2 proxies that it concerns")
 }
 
 func TestPolicyWaitsForTheMeshLoop(t *testing.T) {
@@ -207,7 +235,7 @@ func newPolicyStatuses(t *testing.T, l lag, objects ...client.Object) (*policySt
 	return &policyStatuses{
 		client: c, lag: l, world: newWorld(gateway, views), now: func() time.Time { return time.Unix(1000, 0) },
 		wake: func(types.NamespacedName) {},
-		told: map[types.NamespacedName][]metav1.Condition{}, pending: map[types.NamespacedName]bool{},
+		told: map[types.NamespacedName][]metav1.Condition{}, pending: map[types.NamespacedName]*awaited{},
 	}, c
 }
 
