@@ -60,7 +60,7 @@ func (s *scene) says(who, action, revision, reason string) string {
 
 func (s *scene) answerTo(object string) string {
 	s.Helper()
-	s.kubectl("wait", object, "--for=jsonpath={.status.phase}", "--timeout=30s")
+	s.kubectl("wait", object, "--for=jsonpath={.status.phase}", patiently)
 	return s.kubectl("get", object, "-o", "jsonpath={.status.phase} by {.status.by}: {.status.message}")
 }
 
@@ -117,7 +117,7 @@ func approvals(t *testing.T) {
 	if out := s.kubectl("get", "rolloutactions"); strings.Count(out, "Applied") != 5 || strings.Count(out, "Refused") != 2 {
 		t.Errorf("the actions are kept:\n%s", out)
 	}
-	s.kubectl("delete", "rollout", name, "--timeout=60s")
+	s.kubectl("delete", "rollout", name, patiently)
 	s.until("the actions go with their Rollout", func() (string, bool) {
 		out := s.kubectl("get", "rolloutactions", "-o", "name")
 		return out, out == ""

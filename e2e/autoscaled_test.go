@@ -35,7 +35,7 @@ func autoscaled(t *testing.T, u *usage) {
 	s.atWeight(canary, 100)
 	// 8 pods at their target on average, as long as those of before are counted.
 	u.set(s.Namespace, s.demand(800))
-	s.awaitFor(3*time.Minute, "is promoted", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Revision == canary })
+	s.awaitFor(2*patience, "is promoted", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Revision == canary })
 	f.judge(map[string]string{canary: "v2"})
 	if n := len(s.pods()[canary]); n != 8 {
 		t.Errorf("twice the load needs 8 pods, there are %d", n)
@@ -154,7 +154,7 @@ func (s *scene) autoscale(u *usage, millicores int64) {
 	s.Helper()
 	u.set(s.Namespace, s.demand(millicores))
 	s.apply("autoscaler.yaml")
-	s.kubectl("wait", "hpa/"+name, "--for=condition=ScalingActive", "--timeout=90s")
+	s.kubectl("wait", "hpa/"+name, "--for=condition=ScalingActive", patiently)
 }
 
 // demand is what the application's requests take, shared by the revisions as the confirmed weight says.

@@ -47,17 +47,32 @@ func (s *scene) ended(err error, out *bytes.Buffer, code int, words string, args
 	return out.String()
 }
 
-// cliBeside starts a command line and returns what waits for its end.
-func (s *scene) cliBeside(args ...string) func(code int, words string) string {
+// cliBeside starts a command line and, when it has printed some words, returns what waits for its end.
+func (s *scene) cliBeside(words string, args ...string) func(code int, words string) string {
 	s.Helper()
-	c, out := s.plugin(args...)
+	c, out := s.speaking(words, args...)
+	return func(code int, words string) string {
+		s.Helper()
+		return s.ended(c.Wait(), &out.text, code, words, args)
+	}
+}
+
+// speaking starts a command line and waits until it has printed some words.
+func (s *scene) speaking(words string, args ...string) (*exec.Cmd, *reader) {
+	s.Helper()
+	c, _ := s.plugin(args...)
+	out := &reader{words: words, read: make(chan struct{})}
+	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		s.Fatal(err)
 	}
-	return func(code int, words string) string {
-		s.Helper()
-		return s.ended(c.Wait(), out, code, words, args)
+	select {
+	case <-out.read:
+	case <-time.After(patience):
+		s.Errorf("kubectl crossfade %s has not printed %q within %s", strings.Join(args, " "), words, patience)
+		_ = c.Process.Signal(syscall.SIGINT)
 	}
+	return c, out
 }
 
 // pluginVerbs types every verb that steers and shows, during a promotion, an undo that
@@ -70,9 +85,10 @@ func pluginVerbs(t *testing.T) {
 	s.cli(0, stable, "get", name, "-o", "yaml")
 	s.cli(0, "controller", "version")
 	s.cli(1, "no revision", "promote", name)
+	never := s.cliBeside("does not have image", "wait", name, "--image", "crossfade.local/shop:v9", "--timeout", "20s")
 
 	canary := s.change("v2")
-	waiting := s.cliBeside("wait", name, "--image", "crossfade.local/shop:v2", "--wait-for-approval", "--timeout", "3m")
+	waiting := s.cliBeside("\n", "wait", name, "--image", "crossfade.local/shop:v2", "--wait-for-approval", "--timeout", "3m")
 	s.cli(4, "a person is needed", "wait", name, "--timeout", "2m")
 	s.cli(0, "canary "+canary, "get", name)
 	s.cli(0, "Acked", "proxies", name)
@@ -85,10 +101,10 @@ func pluginVerbs(t *testing.T) {
 	waiting(0, "Promoted: revision "+canary)
 	s.promoted(canary)
 	s.cli(0, "Promoted", "history", name)
-	s.cli(3, "does not have image", "wait", name, "--image", "crossfade.local/shop:v9", "--timeout", "1s")
+	never(3, "does not have image")
 
 	back := s.changed(func() { s.cli(0, "delivered step by step", "undo", name) })
-	superseded := s.cliBeside("wait", name, "--revision", back, "--wait-for-approval", "--timeout", "2m")
+	superseded := s.cliBeside("\n", "wait", name, "--revision", back, "--wait-for-approval", "--timeout", "2m")
 	s.await("holds", func(r live.Rollout) bool { return r.Status.Phase == "Paused" && r.Status.Canary.Revision == back })
 	s.cli(0, "stable serves everybody again", "undo", name)
 	superseded(5, "superseded")
@@ -102,6 +118,7 @@ func pluginVerbs(t *testing.T) {
 	if raw, err := os.ReadFile(report); err != nil || !strings.Contains(string(raw), "<failure") {
 		t.Errorf("the JUnit report: %v: %s", err, raw)
 	}
+	s.rolledBack("enough seen")
 	s.cli(1, "was rolled back", "restart", name)
 	s.cli(0, "applied", "retry", name)
 	s.await("holds once more", func(r live.Rollout) bool { return r.Status.Phase == "Paused" })
@@ -116,16 +133,7 @@ func pluginVerbs(t *testing.T) {
 // interrupted types a verb that goes on until Ctrl-C, and that ends it well; the Ctrl-C comes when some words are read.
 func (s *scene) interrupted(words string, args ...string) {
 	s.Helper()
-	c, _ := s.plugin(args...)
-	out := &reader{words: words, read: make(chan struct{})}
-	c.Stdout, c.Stderr = out, out
-	if err := c.Start(); err != nil {
-		s.Fatal(err)
-	}
-	select {
-	case <-out.read:
-	case <-time.After(patience):
-	}
+	c, out := s.speaking(words, args...)
 	_ = c.Process.Signal(syscall.SIGINT)
 	s.ended(c.Wait(), &out.text, 0, words, args)
 }
@@ -157,7 +165,7 @@ func pluginRollback(t *testing.T) {
 		t.Errorf("the outcome has to have the query of the failed check:\n%s", out)
 	}
 	s.cli(0, "failed "+canary, "get", name)
-	s.cli(2, "was rolled back", "wait", name, "--image", "crossfade.local/shop:v3", "--timeout", "20s")
+	s.cli(2, "was rolled back", "wait", name, "--image", "crossfade.local/shop:v3", "--timeout", "2m")
 	if counts := f.judge(map[string]string{canary: "v3"}); counts.Own["v3"] == 0 {
 		t.Errorf("v3 never answered with an error: nothing was tested: %v", counts)
 	}

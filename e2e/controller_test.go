@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,7 @@ func TestControllerKilled(t *testing.T) {
 	}
 
 	f = s.load()
+	s.pause("{}")
 	canary = s.change("v1")
 	s.atWeight(canary, 30)
 	s.rollout.SkipAll()
@@ -48,23 +50,25 @@ func TestControllerKilled(t *testing.T) {
 // for the kubelet's back-off.
 func (s *scene) killController(stage string) {
 	s.Helper()
-	var list corev1.PodList
-	if err := s.api.List(s.ctx, &list, client.InNamespace(system), client.MatchingLabels{"app.kubernetes.io/name": "crossfade-controller"}); err != nil {
-		s.Fatal(err)
-	}
-	killed := 0
-	for _, p := range list.Items {
-		for _, pid := range processes(s.T, string(p.UID), "/crossfade") {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				s.Fatalf("kill the controller (process %d): %v", pid, err)
-			}
-			killed++
+	var pod corev1.Pod
+	// The one before may have gone through two stages before the first was seen: then its successor is waited for.
+	s.until("a process of the controller runs", func() (string, bool) {
+		var list corev1.PodList
+		if err := s.api.List(s.ctx, &list, client.InNamespace(system), client.MatchingLabels{"app.kubernetes.io/name": "crossfade-controller"}); err != nil {
+			s.Fatal(err)
 		}
-		s.kubectl("-n", system, "delete", "pod", p.Name, "--force", "--grace-period=0")
-	}
-	if killed == 0 {
-		s.Fatalf("found no process of the controller to kill in stage %s", stage)
-	}
+		for _, p := range list.Items {
+			for _, pid := range processes(s.T, string(p.UID), "/crossfade") {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
+					pod = p
+				}
+			}
+		}
+		return fmt.Sprintf("%d pods", len(list.Items)), pod.Name != ""
+	})
+	s.kubectl("-n", system, "delete", "pod", pod.Name, "--force", "--grace-period=0")
+	// Nobody has the lease any more. That its end is waited for is what TestLeaderKilled sees.
+	s.kubectl("-n", system, "delete", "lease", "crossfade-controller", "--ignore-not-found")
 	s.Logf("killed the controller in stage %s", stage)
 }
 
@@ -74,7 +78,7 @@ func TestLeaderKilled(t *testing.T) {
 	s := begin(t, setup{Steps: []step{{30, "endless"}, {60, "2s"}}})
 	replicas := func(n string) {
 		s.kubectl("-n", system, "scale", "deployment/crossfade-controller", "--replicas="+n)
-		s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", "--timeout=90s")
+		s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", patiently)
 	}
 	t.Cleanup(func() { replicas("1") })
 	replicas("2")

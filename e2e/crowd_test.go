@@ -43,12 +43,12 @@ func several(t *testing.T) {
 		hosts = append(hosts, other+"."+host)
 	}
 	for _, other := range []string{"orders", "stock"} {
-		s.kubectl("rollout", "status", "deployment/"+other, "--timeout=90s")
+		s.kubectl("rollout", "status", "deployment/"+other, patiently)
 		s.must(rename(s.render("rollout.yaml"), other), "apply", "-f", "-")
 		rollouts[other] = live.FollowRollout(s.ctx, s.api, s.Namespace, other)
 	}
 	for other := range rollouts {
-		s.kubectl("wait", "rollout/"+other, "--for=condition=Ready", "--timeout=60s")
+		s.kubectl("wait", "rollout/"+other, "--for=condition=Ready", patiently)
 	}
 	s.until("all hosts are served", func() (string, bool) {
 		for _, h := range hosts {
@@ -65,7 +65,7 @@ func several(t *testing.T) {
 	})
 	runs := map[string]*load.Run{}
 	for _, h := range hosts {
-		run, err := load.Start(s.ctx, load.Options{URL: "http://" + s.gateway + ":80/", Host: h, Protocol: load.KeepAlive, Rate: 30, Timeout: 20 * time.Second})
+		run, err := load.Start(s.ctx, load.Options{URL: "http://" + s.gateway + ":80/", Host: h, Protocol: load.KeepAlive, Rate: 30})
 		if err != nil {
 			t.Fatal(err)
 		}

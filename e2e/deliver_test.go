@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -61,9 +62,6 @@ func promote(t *testing.T) {
 	stable := s.rollout.Last().Object.Status.Stable.Revision
 	canary := s.change("v2")
 	s.atWeight(canary, 10)
-	if out, err := s.try("rollout", "status", "deployment/"+name, "--timeout=1s"); err == nil {
-		t.Errorf("`kubectl rollout status` ended while the delivery was on its way: %s", out)
-	}
 	s.atWeight(canary, 100)
 	pods := only(s.pods(), canary)
 	if n := len(pods[canary]); n != 4 {
@@ -71,7 +69,7 @@ func promote(t *testing.T) {
 	}
 	s.promoted(canary)
 	s.samePods("promotion", pods, s.pods())
-	if out := s.kubectl("rollout", "status", "deployment/"+name, "--timeout=10s"); !strings.Contains(out, "successfully rolled out") {
+	if out := s.kubectl("rollout", "status", "deployment/"+name, patiently); !strings.Contains(out, "successfully rolled out") {
 		t.Errorf("`kubectl rollout status` after the promotion: %s", out)
 	}
 	if out := s.kubectl("rollout", "history", "deployment/"+name); !strings.Contains(out, "\n1 ") || !strings.Contains(out, "\n2 ") {
@@ -82,9 +80,7 @@ func promote(t *testing.T) {
 		t.Errorf("no version has a bug, but: %v", counts)
 	}
 	s.judgePast("in the cluster", s.plainCounts())
-	if r := s.pods(); len(r[stable]) != 0 {
-		t.Errorf("when Healthy, pods of the stable revision of before are still there: %v", r)
-	}
+	s.noPods(stable)
 	wrote.image = "crossfade.local/shop:v2"
 	s.asFound(wrote, true)
 }
@@ -115,9 +111,7 @@ func rollback(t *testing.T) {
 		t.Errorf("the client of the plain Service met the canary or lost requests: %v", plain)
 	}
 	s.samePods("the rollback", pods, s.pods())
-	if n := len(s.pods()[canary]); n != 0 {
-		t.Errorf("%d canary pods are left", n)
-	}
+	s.noPods(canary)
 	// Another version can be delivered at once.
 	f = s.load()
 	canary = s.change("v2")
@@ -132,7 +126,7 @@ func adoptAndDelete(t *testing.T) {
 	f := s.load()
 	s.adopt()
 	s.asFound(wrote, true)
-	s.kubectl("delete", "rollout", name, "--timeout=60s")
+	s.kubectl("delete", "rollout", name, patiently)
 	s.asFound(wrote, false)
 	s.samePods("adoption and deletion", pods, s.pods())
 	f.judge(nil)
@@ -142,14 +136,14 @@ func adoptAndDelete(t *testing.T) {
 // stable may be touched), then where it is not (the Deployment's own rolling update follows, without loss).
 func deleteMidway(t *testing.T) {
 	s := begin(t, setup{Steps: []step{{50, "endless"}}})
-	s.kubectl("delete", "rollout", name, "--timeout=60s")
+	s.kubectl("delete", "rollout", name, patiently)
 	wrote, pods := s.asWritten(), s.pods()
 	s.adopt()
 	f := s.load()
 	canary := s.change("v2")
 	s.atWeight(canary, 50)
 	s.kubectl("set", "image", "deployment/"+name, name+"=crossfade.local/shop:v1")
-	s.kubectl("delete", "rollout", name, "--timeout=90s")
+	s.kubectl("delete", "rollout", name, patiently)
 	s.asFound(wrote, false)
 	s.samePods("deletion mid-way", pods, s.pods())
 	s.gone(canary)
@@ -162,8 +156,8 @@ func deleteMidway(t *testing.T) {
 	f = s.load()
 	canary = s.change("v2")
 	s.atWeight(canary, 50)
-	s.kubectl("delete", "rollout", name, "--timeout=90s")
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=90s")
+	s.kubectl("delete", "rollout", name, patiently)
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	wrote.image = "crossfade.local/shop:v2"
 	s.asFound(wrote, false)
 	f.judge(nil)
@@ -188,9 +182,7 @@ func thirdRevision(t *testing.T) {
 	if last := counts.Last["v2"]; last.After(changed) {
 		t.Errorf("v2 still answered %s after the third revision was on its way", last.Sub(changed))
 	}
-	if n := len(s.pods()[second]); n > 0 {
-		t.Errorf("%d pods of the second revision are left", n)
-	}
+	s.noPods(second)
 }
 
 // Who goes back to the stable template mid-way gets the canary drained, and nothing is restarted.
@@ -212,9 +204,7 @@ func backToStable(t *testing.T) {
 		t.Error("the canary never answered: nothing was tested")
 	}
 	s.samePods("going back", pods, s.pods())
-	if n := len(s.pods()[canary]); n != 0 {
-		t.Errorf("%d canary pods are left", n)
-	}
+	s.noPods(canary)
 	s.asFound(wrote, true)
 }
 
@@ -225,6 +215,9 @@ func scaleMidway(t *testing.T) {
 	stable := s.rollout.Last().Object.Status.Stable.Revision
 	canary := s.change("v2")
 	s.atWeight(canary, 50)
+	if out, err := s.try("rollout", "status", "deployment/"+name, "--timeout=1s"); err == nil {
+		t.Errorf("`kubectl rollout status` ended while the delivery was on its way: %s", out)
+	}
 	s.kubectl("scale", "deployment/"+name, "--replicas=8")
 	s.await("has 8 stable and 4 canary pods ready", func(r live.Rollout) bool {
 		return r.Status.Stable.Ready == 8 && r.Status.Canary.Ready == 4
@@ -233,13 +226,14 @@ func scaleMidway(t *testing.T) {
 	s.atWeight(canary, 100)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
-	pods := s.pods()
-	if len(pods[canary]) != 8 || len(pods[stable]) != 0 {
-		t.Errorf("after the promotion 8 pods of %s and none of %s: got %v", canary, stable, pods)
+	s.noPods(stable)
+	if n := len(s.pods()[canary]); n != 8 {
+		t.Errorf("after the promotion there have to be 8 pods of %s, got %d", canary, n)
 	}
-	if d := s.deployment(); *d.Spec.Replicas != 8 || d.Status.AvailableReplicas != 8 {
-		t.Errorf("the Deployment has to have 8 of 8 replicas available, got %d of %d", d.Status.AvailableReplicas, *d.Spec.Replicas)
-	}
+	s.until("the Deployment has 8 of 8 replicas available", func() (string, bool) {
+		d := s.deployment()
+		return fmt.Sprintf("%d of %d", d.Status.AvailableReplicas, *d.Spec.Replicas), *d.Spec.Replicas == 8 && d.Status.AvailableReplicas == 8
+	})
 }
 
 // What a user types goes on working.
@@ -257,13 +251,13 @@ func kubectlVerbs(t *testing.T) {
 	}
 	restarted := s.changed(func() { s.kubectl("rollout", "restart", "deployment/"+name) })
 	s.promoted(restarted)
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=10s")
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	// The manifest has no restart annotation, but kubectl's three-way merge leaves it: nothing changes.
 	if out := s.apply("app.yaml"); strings.Contains(out, "deployment.apps/payments configured") {
 		t.Logf("after a restart: %s", out)
 	}
 	s.kubectl("scale", "deployment/"+name, "--replicas=3")
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=60s")
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	s.await("is Healthy with 3 pods", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Ready == 3 })
 	f.judge(nil)
 	f = s.load()

@@ -15,21 +15,22 @@ import (
 // Prometheus is away mid-way: the rollout holds its weight, neither promoted nor rolled back; when Prometheus is
 // back it goes on by itself.
 func TestPrometheusAway(t *testing.T) {
-	s := begin(t, setup{Check: true, Steps: []step{{30, "4s"}, {60, "1s"}}})
+	s := begin(t, setup{Check: true, Steps: []step{{30, "endless"}, {60, "1s"}}})
 	f := s.load()
 	canary := s.change("v2")
 	s.atWeight(canary, 30)
 	s.kubectl("-n", "crossfade-monitoring", "scale", "deployment/prometheus", "--replicas=0")
 	t.Cleanup(func() {
 		s.kubectl("-n", "crossfade-monitoring", "scale", "deployment/prometheus", "--replicas=1")
-		s.kubectl("-n", "crossfade-monitoring", "rollout", "status", "deployment/prometheus", "--timeout=60s")
+		s.kubectl("-n", "crossfade-monitoring", "rollout", "status", "deployment/prometheus", patiently)
 	})
-	s.kubectl("-n", "crossfade-monitoring", "wait", "pod", "--all", "--for=delete", "--timeout=60s")
+	s.kubectl("-n", "crossfade-monitoring", "wait", "pod", "--all", "--for=delete", patiently)
+	s.pause(`{"duration":"1s"}`)
 	away := s.await("says that there is no verdict", func(r live.Rollout) bool {
 		return len(r.Status.Checks) == 1 && r.Status.Checks[0].Verdict == "NoVerdict"
 	})
 	t.Logf("while Prometheus is away: %v; check: %+v", away, away.Status.Checks)
-	// More than the rest of the step's pause, and several measurements.
+	// More than the step's pause, and several measurements.
 	hold := time.Now().Add(10 * time.Second)
 	s.until("10 s are over", func() (string, bool) { return "", time.Now().After(hold) })
 	if r := s.rollout.Last().Object; r.Status.Weight.Desired != 30 || r.Status.Canary.Revision != canary || r.Status.Phase == "RollingBack" {
@@ -51,17 +52,17 @@ func TestNodeDrained(t *testing.T) {
 	f.redoneIsFine = true // where a proxy drains, too
 	canary := s.change("v2")
 	s.atWeight(canary, 50)
-	s.kubectl("wait", "pdb/"+name, "--for=jsonpath={.status.expectedPods}=6", "--timeout=30s")
+	s.kubectl("wait", "pdb/"+name, "--for=jsonpath={.status.expectedPods}=6", patiently)
 	const node = "node1"
 	t.Cleanup(func() { s.kubectl("uncordon", node) })
 	begin := time.Now()
-	out := s.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
+	out := s.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", patiently)
 	evicted := strings.Count(out, "evicting pod "+s.Namespace+"/")
 	t.Logf("drained in %s, with %d tries to evict pods of the application", time.Since(begin).Round(time.Second), evicted)
 	if evicted == 0 {
 		t.Error("no pod of the application was on the node: nothing was tested")
 	}
-	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", "--timeout=90s")
+	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", patiently)
 	s.rollout.Skip()
 	s.await("has its pods again", func(r live.Rollout) bool {
 		return r.Status.Stable.Ready == 4 && r.Status.Canary.Ready == 2 && r.Status.Weight.Acked == 50

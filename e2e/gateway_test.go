@@ -23,8 +23,8 @@ func TestGatewayPodDeleted(t *testing.T) {
 	canary := s.change("v2")
 	s.atWeight(canary, 40)
 	pods := s.gateways()
-	s.kubectl("-n", system, "delete", "pod", pods[0].Name, "--wait=true", "--timeout=120s")
-	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-gateway", "--timeout=60s")
+	s.kubectl("-n", system, "delete", "pod", pods[0].Name, "--wait=true", patiently)
+	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-gateway", patiently)
 	s.rollout.Skip()
 	s.await("counts all gateways", func(r live.Rollout) bool {
 		p := r.Status.Proxies
@@ -39,7 +39,7 @@ func TestGatewayPodDeleted(t *testing.T) {
 // One Envoy is frozen: it confirms nothing, so the step does not count and the deadline takes the canary back.
 // Who goes through the other gateway loses nothing.
 func TestFrozenEnvoy(t *testing.T) {
-	s := begin(t, setup{Steps: []step{{20, "endless"}, {60, "2s"}}, AckTimeout: "5s"})
+	s := begin(t, setup{Steps: []step{{20, "endless"}, {60, "2s"}}})
 	pods := s.gateways()
 	if len(pods) < 2 {
 		t.Fatalf("two gateways are needed, there are %d", len(pods))
@@ -66,6 +66,7 @@ func TestFrozenEnvoy(t *testing.T) {
 			signal(syscall.SIGCONT)
 		}
 	})
+	s.ackTimeout("5s")
 	s.promote(canary)
 	s.rolledBack("no confirmation within 5s")
 	for _, state := range s.rollout.States() {
@@ -77,7 +78,12 @@ func TestFrozenEnvoy(t *testing.T) {
 	f.judge(map[string]string{canary: "v2"})
 	signal(syscall.SIGCONT)
 	thaw = false
-	s.kubectl("-n", system, "wait", "pod/"+frozen.Name, "--for=condition=Ready", "--timeout=60s")
+	s.rollout.Skip()
+	s.await("counts the thawed gateway again", func(r live.Rollout) bool {
+		p := r.Status.Proxies
+		return int(p.Expected) == len(pods) && p.Acked == p.Expected && p.Connected == p.Expected
+	})
+	s.kubectl("-n", system, "wait", "pod/"+frozen.Name, "--for=condition=Ready", patiently)
 	// Thawed, it serves what is true now.
 	f = s.loadAt(fmt.Sprintf("%s:10080", frozen.Status.PodIP))
 	end := time.Now().Add(2 * time.Second)
@@ -105,7 +111,7 @@ func TestGatewayPodKilled(t *testing.T) {
 	died := s.died(envoys[0])
 	f.excused = func(r load.Sample) bool { return r.At.Before(died) && r.At.Add(r.Took).After(killed) }
 	f.redoneIsFine = true
-	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-gateway", "--timeout=60s")
+	s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-gateway", patiently)
 	s.rollout.Skip()
 	s.await("counts all gateways", func(r live.Rollout) bool {
 		p := r.Status.Proxies
@@ -115,6 +121,12 @@ func TestGatewayPodKilled(t *testing.T) {
 	s.promoted(canary)
 	counts := f.judge(map[string]string{canary: "v2"})
 	t.Logf("in flight, and lost: %d", counts.Lost)
+}
+
+// ackTimeout changes how long proxies have to confirm.
+func (s *scene) ackTimeout(limit string) {
+	s.Helper()
+	s.kubectl("patch", "rollout", name, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"acks":{"timeout":%q}}}`, limit))
 }
 
 // slowDown makes every pod of the application answer later.

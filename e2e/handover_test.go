@@ -21,6 +21,7 @@ import (
 
 // TestHandover are the scenarios by which the hold, the pin and the handover were attacked before they were built.
 func TestHandover(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		test func(*testing.T)
@@ -58,7 +59,7 @@ func refused(t *testing.T) {
 	patch := func(p string) {
 		t.Helper()
 		s.kubectl("patch", "deployment", name, "--type=merge", "-p", p)
-		s.kubectl("rollout", "status", "deployment/"+name, "--timeout=60s")
+		s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	}
 	patch(`{"spec":{"revisionHistoryLimit":0}}`)
 	s.rollout.SkipAll()
@@ -73,7 +74,7 @@ func refused(t *testing.T) {
 	if out, err := s.feed(second, "apply", "-f", "-"); err != nil {
 		t.Fatal(err, out)
 	}
-	s.kubectl("wait", "rollout/other", `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=Conflict`, "--timeout=30s")
+	s.kubectl("wait", "rollout/other", `--for=jsonpath={.status.conditions[?(@.type=="Ready")].reason}=Conflict`, patiently)
 	if r := s.rollout.Last().Object; !r.Healthy() {
 		t.Errorf("the first Rollout must not mind a second one: %v", r)
 	}
@@ -87,11 +88,11 @@ func refused(t *testing.T) {
 func deploymentDeleted(t *testing.T) {
 	s := begin(t, setup{Replicas: 2, Steps: []step{{50, "endless"}}})
 	s.atWeight(s.change("v2"), 50)
-	s.kubectl("delete", "deployment", name, "--timeout=60s")
-	s.kubectl("wait", "pod", "-l", "app="+name, "--for=delete", "--timeout=60s")
+	s.kubectl("delete", "deployment", name, patiently)
+	s.kubectl("wait", "pod", "-l", "app="+name, "--for=delete", patiently)
 	s.rollout.SkipAll()
 	s.apply("app.yaml")
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=60s")
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	s.await("has adopted the Deployment that came back", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Ready == 2 })
 	s.reachable()
 }
@@ -105,7 +106,7 @@ func replacedByForce(t *testing.T) {
 	if out, err := s.feed(objects[1], "replace", "--force", "-f", "-"); err != nil {
 		t.Fatal(err, out)
 	}
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=60s")
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	s.await("has adopted the replaced Deployment", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Ready == 2 })
 	if key := s.kubectl("get", "service", name, "-o", "jsonpath={.spec.selector.pod-template-hash}"); key != "" {
 		t.Errorf("the Service is still pinned to %s", key)
@@ -118,7 +119,7 @@ func namespaceDeleted(t *testing.T) {
 	s := begin(t, setup{Replicas: 2, Steps: []step{{50, "endless"}}})
 	s.atWeight(s.change("v2"), 50)
 	begin := time.Now()
-	s.kubectl("delete", "namespace", s.Namespace, "--timeout=90s")
+	s.kubectl("delete", "namespace", s.Namespace, patiently)
 	t.Logf("the namespace was gone after %s", time.Since(begin).Round(time.Second))
 }
 
@@ -164,9 +165,10 @@ func stableUnready(t *testing.T) {
 				key := s.kubectl("get", "service", name, "-o", "jsonpath={.spec.selector.pod-template-hash}")
 				return key, key != stable
 			})
-			if out := s.kubectl("get", "events", "--field-selector=reason=PinMoved", "-o", "name"); out == "" {
-				t.Error("moving the pin has to be told in an event")
-			}
+			s.until("an event tells that the pin was moved", func() (string, bool) {
+				out := s.kubectl("get", "events", "--field-selector=reason=PinMoved", "-o", "name")
+				return out, out != ""
+			})
 			continue
 		}
 		s.until("the Service is pinned to stable again", func() (string, bool) {
@@ -181,7 +183,7 @@ func copies(t *testing.T) {
 	s := begin(t, setup{Replicas: 1, Steps: []step{{50, "endless"}}})
 	s.atWeight(s.change("v2"), 50)
 	elsewhere := s.Namespace + "-elsewhere"
-	s.kubectl("delete", "namespace", elsewhere, "--ignore-not-found", "--timeout=60s")
+	s.kubectl("delete", "namespace", elsewhere, "--ignore-not-found", patiently)
 	s.kubectl("create", "namespace", elsewhere)
 	t.Cleanup(func() { s.kubectl("delete", "namespace", elsewhere, "--wait=false") })
 	for _, kind := range []string{"deployment", "service"} {
@@ -236,7 +238,7 @@ func breakGlass(t *testing.T) {
 	s.kubectl("scale", "replicaset", name+"-"+canary, "--replicas=0")
 	s.kubectl("set", "env", "deployment/"+name, "VERSION=hotfix")
 	s.kubectl("rollout", "resume", "deployment/"+name)
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=90s")
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
 	s.until("the hotfix serves", func() (string, bool) {
 		run, err := load.Start(s.ctx, load.Options{URL: "http://" + s.gateway + "/", Host: s.Namespace + ".example", Rate: 10, Requests: 1, Protocol: load.NewConnections})
 		if err != nil {
@@ -321,13 +323,15 @@ func secondService(t *testing.T) {
 
 // At 0 replicas the canary goes; scaled up again, it starts anew, and nobody else's template does.
 func scaledToZero(t *testing.T) {
-	// With stable gone the routes name nothing but the canary, which goes when the proxies' time is over.
-	s := begin(t, setup{Replicas: 2, Steps: []step{{50, "endless"}}, AckTimeout: "5s"})
+	s := begin(t, setup{Replicas: 2, Steps: []step{{50, "endless"}}})
 	canary := s.change("v2")
 	s.atWeight(canary, 50)
+	// With stable gone the routes name nothing but the canary, which goes when the proxies' time is over.
+	s.ackTimeout("5s")
 	s.kubectl("scale", "deployment/"+name, "--replicas=0")
 	// The canary, all that is left, goes after acks.timeout: until then proxies route to it.
-	s.kubectl("wait", "pod", "-l", "app="+name, "--for=delete", "--timeout=120s")
+	s.kubectl("wait", "pod", "-l", "app="+name, "--for=delete", patiently)
+	s.ackTimeout(s.AckTimeout)
 	s.rollout.SkipAll()
 	s.kubectl("scale", "deployment/"+name, "--replicas=2")
 	s.await("has stable back", func(r live.Rollout) bool { return r.Status.Stable.Ready == 2 })

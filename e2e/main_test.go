@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -30,8 +31,11 @@ const (
 	name   = "payments"
 	// margin is what a window of confirmed weight ends earlier than the next state may have been written.
 	margin = 200 * time.Millisecond
-	// patience is the longest wait for anything that no clock of the product explains.
-	patience = 90 * time.Second
+	// patience is the longest wait for anything that no clock of the product explains: long enough for a machine with
+	// ten times the work that it can do. Who waits for a condition loses nothing by it.
+	patience = 3 * time.Minute
+	// patiently is that for kubectl.
+	patiently = "--timeout=3m"
 )
 
 // root is the checkout.
@@ -93,4 +97,18 @@ func dial() (client.WithWatch, error) {
 	}
 	config.QPS = -1
 	return client.NewWithWatch(config, client.Options{})
+}
+
+// typed is a client for what has no object, such as a container's log.
+func typed(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
 }

@@ -3,10 +3,14 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/crossfade-dev/crossfade/e2e/load"
 )
@@ -21,9 +25,10 @@ type meshClient struct {
 	Protocol load.Protocol
 }
 
-// TestMesh are namespaces whose pods have sidecars. One at a time: a dozen Envoys that start side by side on two cores
-// stall everything for longer than a connection may take, and requests are lost by that alone.
+// TestMesh are namespaces whose pods have sidecars: beside other tests, but one at a time, for a dozen Envoys that start
+// side by side on two cores stall everything for longer than a connection may take, and requests are lost by that alone.
 func TestMesh(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		test func(*testing.T)
@@ -58,16 +63,16 @@ func meshRollout(t *testing.T) {
 	s.promote(canary)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
-	if c := s.counts("mesh"); c.Lost > 0 || c.Versions["v2"] == 0 {
+	if c := s.countsNow("mesh"); c.Lost > 0 || c.Versions["v2"] == 0 {
 		t.Errorf("the meshed client lost requests:\n%v\n%s", c, load.Describe(c.Failures))
 	}
-	s.judgePast("beside the mesh", s.counts("plain"))
+	s.judgePast("beside the mesh", s.countsNow("plain"))
 	// Another one, back: what came through the mesh before must not hinder it.
 	canary = s.change("v1")
 	s.atWeight(canary, 30)
 	s.promote(canary)
 	s.promoted(canary)
-	if c := s.counts("mesh"); c.Lost > 0 {
+	if c := s.countsNow("mesh"); c.Lost > 0 {
 		t.Errorf("the meshed client lost requests in the second delivery:\n%v\n%s", c, load.Describe(c.Failures))
 	}
 }
@@ -88,7 +93,7 @@ func meshStrict(t *testing.T) {
 	// A delivery in strict mode is like any other.
 	canary := s.change("v2")
 	s.promoted(canary)
-	if v := s.counts("plain").Versions["v2"]; v > 0 {
+	if v := s.countsNow("plain").Versions["v2"]; v > 0 {
 		t.Errorf("a client without a sidecar was answered %d times although mTLS is strict", v)
 	}
 	s.kubectl("delete", "meshpolicy", "strict")
@@ -97,7 +102,7 @@ func meshStrict(t *testing.T) {
 		return c.String(), c.Versions["v2"] > 20
 	})
 	for _, client := range []string{"mesh", "fresh"} {
-		if c := s.counts(client); c.Lost > 0 || c.Versions["v1"] == 0 || c.Versions["v2"] == 0 {
+		if c := s.countsNow(client); c.Lost > 0 || c.Versions["v1"] == 0 || c.Versions["v2"] == 0 {
 			t.Errorf("client %s with a sidecar lost requests: %v\n%s", client, c, load.Describe(c.Failures))
 		}
 	}
@@ -112,7 +117,7 @@ func (s *scene) meshClients(clients ...meshClient) {
 		Clients   []meshClient
 	}{s.Namespace, clients}), "apply", "-f", "-")
 	for _, c := range clients {
-		s.kubectl("wait", "pod/"+c.Name, "--for=condition=Ready", "--timeout=90s")
+		s.kubectl("wait", "pod/"+c.Name, "--for=condition=Ready", patiently)
 	}
 }
 
@@ -141,19 +146,36 @@ func (s *scene) counts(client string) load.Counts {
 // said reads the last line that a client in the cluster printed; in its first second there is none.
 func (s *scene) said(client string, into any) {
 	s.Helper()
-	line := strings.TrimSpace(s.kubectl("logs", client, "-c", "client", "--tail=1"))
-	if line == "" {
+	// Not by kubectl: this is asked again and again, by tests that share two cores.
+	line, err := s.typed.CoreV1().Pods(s.Namespace).GetLogs(client, &corev1.PodLogOptions{Container: "client", TailLines: new(int64(1))}).DoRaw(s.ctx)
+	if err != nil {
+		s.Fatalf("read what client %s said: %v", client, err)
+	}
+	if len(bytes.TrimSpace(line)) == 0 {
 		return
 	}
-	if err := json.Unmarshal([]byte(line), into); err != nil {
+	if err := json.Unmarshal(line, into); err != nil {
 		s.Fatalf("read what client %s said: %v in %q", client, err, line)
 	}
+}
+
+// countsNow is what a client has counted, all that was answered until this call included: it says so once a second, and
+// later when it gets no CPU.
+func (s *scene) countsNow(client string) load.Counts {
+	s.Helper()
+	asked := time.Now()
+	var c load.Counts
+	s.until(fmt.Sprintf("client %s has counted", client), func() (string, bool) {
+		c = s.counts(client)
+		return c.String(), c.At.After(asked)
+	})
+	return c
 }
 
 // judgeShare compares a version's share of what a client asks from now on with the weight; the weight must hold meanwhile.
 func (s *scene) judgeShare(client, version string, want float64) {
 	s.Helper()
-	before := s.counts(client)
+	before := s.countsNow(client)
 	var since load.Counts
 	s.until(fmt.Sprintf("client %s has asked 400 times", client), func() (string, bool) {
 		now := s.counts(client)

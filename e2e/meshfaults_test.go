@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,7 +33,7 @@ func (s *scene) meshApps(apps ...meshApp) {
 		Clients   []meshApp
 	}{s.Namespace, apps}), "apply", "-f", "-")
 	for _, a := range apps {
-		s.kubectl("rollout", "status", "deployment/"+a.Name, "--timeout=90s")
+		s.kubectl("rollout", "status", "deployment/"+a.Name, patiently)
 	}
 }
 
@@ -63,6 +64,12 @@ func (s *scene) countsOf(app string) load.Counts {
 	return s.counts(s.podOf(app).Name)
 }
 
+// countsOfNow is that with all that was answered until this call.
+func (s *scene) countsOfNow(app string) load.Counts {
+	s.Helper()
+	return s.countsNow(s.podOf(app).Name)
+}
+
 // statuses of the answers that a client has not got from a version.
 func statuses(c load.Counts) map[int]int {
 	out := map[int]int{}
@@ -79,14 +86,14 @@ func meshPolicies(t *testing.T) {
 	policy := func(name, spec string) {
 		s.must(fmt.Sprintf(`{"apiVersion": "crossfade.dev/v1alpha1", "kind": "MeshPolicy", "metadata": {"name": %q, "namespace": %q},
 			"spec": {"targetRefs": [{"kind": "Service", "name": "payments"}], %s}}`, name, s.Namespace, spec), "apply", "-f", "-")
-		s.kubectl("wait", "meshpolicy/"+name, "--for=condition=Programmed", "--timeout=60s")
+		s.kubectl("wait", "meshpolicy/"+name, "--for=condition=Programmed", patiently)
 	}
 	policy("access", fmt.Sprintf(`"access": {"default": "Deny", "allow": [{"from": [{"namespace": %q, "serviceAccounts": ["front"]}], "methods": ["GET"], "paths": ["/api/*"]},
 		{"methods": ["POST"], "paths": ["/fault"]}]}`, s.Namespace))
 	s.meshApps(meshApp{"front", asks("/api/", 20)}, meshApp{"other", asks("/api/", 10)}, meshApp{"astray", asks("/admin", 10)})
 	// Of the right account, and at another path.
 	s.kubectl("set", "serviceaccount", "deployment/astray", "front")
-	s.kubectl("rollout", "status", "deployment/astray", "--timeout=90s")
+	s.kubectl("rollout", "status", "deployment/astray", patiently)
 	for _, app := range []string{"other", "astray"} {
 		s.until(app+" is refused", func() (string, bool) {
 			c := s.countsOf(app)
@@ -106,17 +113,16 @@ func meshPolicies(t *testing.T) {
 		return c.String(), c.Own["v1"] > before.Own["v1"]+5
 	})
 	policy("retries", `"retries": {"attempts": 2, "on": ["5xx"]}`)
-	// The client says once a second what it has counted: two seconds' requests may have begun before the policy.
 	more := func(n int) load.Counts {
 		t.Helper()
-		old := s.countsOf("front").Requests
+		old := s.countsOfNow("front").Requests
 		s.until(fmt.Sprintf("front has asked %d times more", n), func() (string, bool) {
 			c := s.countsOf("front")
 			return c.String(), c.Requests > old+n
 		})
 		return s.countsOf("front")
 	}
-	before = more(40)
+	before = more(20) // Those on their way may have begun before the policy.
 	after := more(200)
 	if errors := after.Own["v1"] - before.Own["v1"]; errors > 0 {
 		t.Errorf("with retries %d of %d requests met the failing pod: %v", errors, after.Requests-before.Requests, after)
@@ -127,17 +133,12 @@ func meshPolicies(t *testing.T) {
 	}
 
 	policy("timeouts", `"timeouts": {"request": "200ms"}`)
-	s.slowDown(2 * time.Second)
+	// Not so slow that a default time-out, 15 s in Envoy, would end them.
+	s.slowDown(5 * time.Second)
 	s.until("slow answers end in time", func() (string, bool) {
 		c := s.countsOf("front")
 		return c.String(), statuses(c)[504] > 20
 	})
-	for _, f := range s.countsOf("front").Failures {
-		if f.Status == 504 && f.Took > 1900*time.Millisecond {
-			t.Errorf("a request that should end after 200ms took %s", f.Took)
-			break
-		}
-	}
 }
 
 // Long conversations outlive each weight of a rollout: they end only with the pod that they are held with.
@@ -163,7 +164,7 @@ func meshStreams(t *testing.T) {
 		}
 		return fmt.Sprint(open), open[`websocket with "v2"`] == 8 && open[`grpc with "v2"`] == 8
 	})
-	moved := s.seenAt(func(r live.Rollout) bool { return r.Status.Phase == "Promoting" })
+	moved := s.notBefore(func(r live.Rollout) bool { return r.Status.Phase == "Promoting" })
 	ended := 0
 	for _, talk := range s.talks(outside) {
 		switch {
@@ -201,16 +202,16 @@ func meshRestart(t *testing.T) {
 	s := stage(t, setup{Meshed: true, Replicas: 3})
 	s.must(fmt.Sprintf(`{"apiVersion": "crossfade.dev/v1alpha1", "kind": "MeshPolicy", "metadata": {"name": "strict", "namespace": %q},
 		"spec": {"mtls": {"mode": "Strict"}}}`, s.Namespace), "apply", "-f", "-")
-	s.kubectl("wait", "meshpolicy/strict", "--for=condition=Programmed", "--timeout=60s")
+	s.kubectl("wait", "meshpolicy/strict", "--for=condition=Programmed", patiently)
 	f := s.load()
 	f.redoneIsFine = true
 	s.meshApps(meshApp{"steady", asks("/", 40)}, meshApp{"restless", asks("/", 40)})
 	first := s.toTheEnd(s.podOf("restless").Name)
 	s.kubectl("rollout", "restart", "deployment/"+name)
 	s.kubectl("rollout", "restart", "deployment/restless")
-	s.kubectl("rollout", "status", "deployment/"+name, "--timeout=180s")
-	s.kubectl("rollout", "status", "deployment/restless", "--timeout=180s")
-	for app, counts := range map[string]load.Counts{"steady": s.countsOf("steady"), "restless, before": first(), "restless, after": s.countsOf("restless")} {
+	s.kubectl("rollout", "status", "deployment/"+name, patiently)
+	s.kubectl("rollout", "status", "deployment/restless", patiently)
+	for app, counts := range map[string]load.Counts{"steady": s.countsOfNow("steady"), "restless, before": first(), "restless, after": s.countsOfNow("restless")} {
 		t.Logf("%s: %v", app, counts)
 		if counts.Lost > 0 || counts.Requests == 0 {
 			t.Errorf("%s lost requests: %v\n%s", app, counts, load.Describe(counts.Failures))
@@ -251,9 +252,11 @@ func meshSidecarKilled(t *testing.T) {
 	if len(envoys) != 1 {
 		t.Fatalf("want one Envoy in the pod, found %v", envoys)
 	}
+	killed := time.Now()
 	if err := syscall.Kill(envoys[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	died := s.died(envoys[0])
 	s.until("another Envoy runs in the pod", func() (string, bool) {
 		now := processes(t, string(pod.UID), "/usr/local/bin/envoy")
 		return fmt.Sprint(now), len(now) == 1 && now[0] != envoys[0]
@@ -267,11 +270,12 @@ func meshSidecarKilled(t *testing.T) {
 		again := s.podOf(name)
 		return c.String(), answers > 200 && again.UID == pod.UID && ready(again)
 	})
-	c := s.countsOf("front")
+	c := s.countsOfNow("front")
 	t.Logf("front: %v", c)
 	// It has connections to two pods; what was on its way in one may be lost, what came after is sent to the other.
-	if c.Lost > 10 {
-		t.Errorf("more was lost than what was on its way:\n%s", load.Describe(c.Failures))
+	lost := slices.DeleteFunc(c.Failures, func(r load.Sample) bool { return r.At.Before(died) && r.At.Add(r.Took).After(killed) })
+	if len(lost) > 0 || c.Lost > len(c.Failures) {
+		t.Errorf("%d requests were lost, more than what was on its way:\n%s", c.Lost, load.Describe(lost))
 	}
 }
 
@@ -298,19 +302,19 @@ func TestMeshControllerAway(t *testing.T) {
 	s.atWeight(canary, 30)
 	back := func() {
 		s.kubectl("-n", system, "scale", "deployment/crossfade-controller", "--replicas=1")
-		s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", "--timeout=90s")
+		s.kubectl("-n", system, "rollout", "status", "deployment/crossfade-controller", patiently)
 	}
 	t.Cleanup(back)
 	s.kubectl("-n", system, "scale", "deployment/crossfade-controller", "--replicas=0")
-	s.kubectl("-n", system, "wait", "pod", "-l", "app.kubernetes.io/name=crossfade-controller", "--for=delete", "--timeout=60s")
+	s.kubectl("-n", system, "wait", "pod", "-l", "app.kubernetes.io/name=crossfade-controller", "--for=delete", patiently)
 	time.Sleep(away)
-	if c := s.countsOf("front"); c.Lost > 0 || c.Versions["v2"] == 0 {
+	if c := s.countsOfNow("front"); c.Lost > 0 || c.Versions["v2"] == 0 {
 		t.Errorf("without a controller requests in the mesh were lost: %v\n%s", c, load.Describe(c.Failures))
 	}
 	back()
 	s.promote(canary)
 	s.promoted(canary)
-	if c := s.countsOf("front"); c.Lost > 0 {
+	if c := s.countsOfNow("front"); c.Lost > 0 {
 		t.Errorf("when the controller came back requests were lost: %v\n%s", c, load.Describe(c.Failures))
 	}
 	f.judge(map[string]string{canary: "v2"})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -91,6 +92,13 @@ func listen(s *scene, target string) *listeners {
 	s.Cleanup(func() { _, _ = s.try("-n", system, "delete", "secret", "crossfade-notify", "--ignore-not-found") })
 	// A changed pod is looked after at once, its mounted Secrets too; else that takes a minute or two.
 	s.kubectl("-n", system, "annotate", "pod", "-l", "app.kubernetes.io/name=crossfade-controller", "--overwrite", fmt.Sprintf("e2e/looked-at=%d", time.Now().UnixNano()))
+	s.until("the controller has the file", func() (string, bool) {
+		for _, pid := range processes(s.T, string(s.leader().UID), "/crossfade") {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/etc/crossfade/notify/targets.yaml", pid))
+			return fmt.Sprintf("%s (%v)", text, err), string(text) == file
+		}
+		return "no process", false
+	})
 	return l
 }
 

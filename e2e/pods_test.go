@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,10 +68,19 @@ func only(pods map[string]map[types.UID]int32, revision string) map[string]map[t
 	return map[string]map[types.UID]int32{revision: pods[revision]}
 }
 
+// noPods waits until all pods of a revision are on their way out at least: the ReplicaSet's controller may be late.
+func (s *scene) noPods(revision string) {
+	s.Helper()
+	s.until("no pod of revision "+revision+" is left", func() (string, bool) {
+		pods := s.pods()
+		return fmt.Sprint(pods), len(pods[revision]) == 0
+	})
+}
+
 // gone waits until a revision has no pods.
 func (s *scene) gone(revision string) {
 	s.Helper()
-	s.kubectl("wait", "pod", "-l", "app="+name+",pod-template-hash="+revision, "--for=delete", "--timeout=60s")
+	s.kubectl("wait", "pod", "-l", "app="+name+",pod-template-hash="+revision, "--for=delete", patiently)
 }
 
 // gateways are the gateway's ready pods.

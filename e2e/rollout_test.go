@@ -76,6 +76,12 @@ func (s *scene) rolledBack(reason string) live.Rollout {
 	return r
 }
 
+// pause replaces that of step 1.
+func (s *scene) pause(json string) {
+	s.Helper()
+	s.kubectl("patch", "rollout", name, "--type=json", "-p", `[{"op":"replace","path":"/spec/strategy/canary/steps/0/pause","value":`+json+`}]`)
+}
+
 // promote ends the endless pause of step 1 as the documentation says.
 func (s *scene) promote(canary string) {
 	s.Helper()
@@ -93,6 +99,16 @@ func (s *scene) seenAt(is func(live.Rollout) bool) time.Time {
 	for _, state := range s.rollout.States() {
 		if !state.Gone && is(state.Object) {
 			return state.At
+		}
+	}
+	return time.Time{}
+}
+
+// notBefore is a time before a state of the Rollout was written first: that it was seen can be much later.
+func (s *scene) notBefore(is func(live.Rollout) bool) time.Time {
+	for _, state := range s.rollout.States() {
+		if !state.Gone && is(state.Object) {
+			return s.notYet(state)
 		}
 	}
 	return time.Time{}

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
@@ -50,6 +51,7 @@ type scene struct {
 	setup
 	ctx     context.Context
 	api     client.WithWatch
+	typed   kubernetes.Interface
 	rollout *live.Follower[live.Rollout]
 	service *live.Follower[corev1.Service]
 	pulse   *live.Pulse
@@ -79,16 +81,16 @@ func stage(t *testing.T, s setup) *scene {
 		s.AckTimeout = "60s"
 	}
 	if s.Deadline == 0 {
-		s.Deadline = 120
+		s.Deadline = 300
 	}
 	// Not t.Context(), which is over when the clean-up begins.
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	t.Cleanup(cancel)
-	c := &scene{T: t, setup: s, ctx: ctx, api: connect(t)}
-	c.kubectl("delete", "namespace", s.Namespace, "--ignore-not-found", "--timeout=120s")
+	c := &scene{T: t, setup: s, ctx: ctx, api: connect(t), typed: typed(t)}
+	c.kubectl("delete", "namespace", s.Namespace, "--ignore-not-found", patiently)
 	t.Cleanup(c.leave)
 	c.apply("app.yaml")
-	c.kubectl("rollout", "status", "deployment/"+name, "--timeout=90s")
+	c.kubectl("rollout", "status", "deployment/"+name, patiently)
 	c.service = live.Follow[corev1.Service](ctx, c.api, schema.GroupVersionKind{Version: "v1", Kind: "Service"}, c.key())
 	c.rollout = live.FollowRollout(ctx, c.api, s.Namespace, name)
 	c.gateway = c.gatewayAddress()

@@ -144,7 +144,7 @@ func whilePromoting(t *testing.T) {
 	s.must(service, "apply", "-f", "-")
 	wrote := s.asWritten()
 	s.adopt()
-	past, err := load.Start(s.ctx, load.Options{URL: "http://" + s.nodePort() + "/", Protocol: load.NewConnections, Rate: 40, Timeout: 20 * time.Second})
+	past, err := load.Start(s.ctx, load.Options{URL: "http://" + s.nodePort() + "/", Protocol: load.NewConnections, Rate: 40})
 	if err != nil {
 		t.Fatal(err)
 	}

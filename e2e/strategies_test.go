@@ -20,7 +20,7 @@ const preview = `match: [{headers: [{name: x-team, value: checkout}]}]`
 func (s *scene) team() *load.Run {
 	s.Helper()
 	run, err := load.Start(s.ctx, load.Options{
-		URL: "http://" + s.gateway + "/", Host: s.Namespace + ".example", Rate: 30, Timeout: 20 * time.Second,
+		URL: "http://" + s.gateway + "/", Host: s.Namespace + ".example", Rate: 30,
 		Header: http.Header{"X-Team": {"checkout"}},
 	})
 	if err != nil {
@@ -31,9 +31,9 @@ func (s *scene) team() *load.Run {
 }
 
 // holding waits until a step is confirmed, and held.
-func (s *scene) holding(step string) {
+func (s *scene) holding(step string) live.Rollout {
 	s.Helper()
-	s.await("holds step "+step, func(r live.Rollout) bool {
+	return s.await("holds step "+step, func(r live.Rollout) bool {
 		return r.Status.StepSummary == step && strings.Contains(r.Status.Message, "; holding ")
 	})
 }
@@ -83,13 +83,11 @@ func blueGreenPromoted(t *testing.T) {
 	s := begin(t, setup{Replicas: 2, Check: true, Strategy: `{blueGreen: {preview: {` + preview + `}, hold: {duration: 4s}, autoPromote: true, verify: {duration: 4s}}}`})
 	f, team := s.load(), s.team()
 	canary := s.change("v2")
-	s.holding("1/2")
-	if r := s.rollout.Last().Object; r.Status.Canary.Ready != 2 || r.Status.Weight.Acked != 0 {
+	if r := s.holding("1/2"); r.Status.Canary.Ready != 2 || r.Status.Weight.Acked != 0 {
 		t.Errorf("before the switch the canary has to be whole, with no weight: %v", r)
 	}
-	s.holding("2/2")
-	if pods := s.pods(); len(pods[s.rollout.Last().Object.Status.Stable.Revision]) != 2 {
-		t.Errorf("while it is verified stable has to be whole: %v", pods)
+	if r := s.holding("2/2"); r.Status.Stable.Ready != 2 {
+		t.Errorf("while it is verified stable has to be whole: %v", r)
 	}
 	s.promoted(canary)
 	s.teamReached(team, "v2", time.Now())
@@ -126,7 +124,7 @@ func blueGreenVerifyFails(t *testing.T) {
 
 // Half of those who take part get the canary and stay there; when the test is over, all go back.
 func abTestReturns(t *testing.T) {
-	s := begin(t, setup{Replicas: 2, Strategy: `{abTest: {` + preview + `, weight: 50, sticky: {cookie: {name: crossfade-e2e}}, duration: 12s, onEnd: Return}}`})
+	s := begin(t, setup{Replicas: 2, Strategy: `{abTest: {` + preview + `, weight: 50, sticky: {cookie: {name: crossfade-e2e}}, duration: 48h, onEnd: Return}}`})
 	f := s.load()
 	canary := s.change("v2")
 	s.holding("1/1")
@@ -137,7 +135,7 @@ func abTestReturns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		users[i] = &http.Client{Jar: jar, Timeout: 10 * time.Second}
+		users[i] = &http.Client{Jar: jar, Timeout: 30 * time.Second}
 		first := s.asks(users[i])
 		for range 4 {
 			users[i].CloseIdleConnections() // He reconnects.
@@ -150,6 +148,8 @@ func abTestReturns(t *testing.T) {
 	if seen["v2"] < 12 || seen["v1"] < 12 {
 		t.Errorf("half of 60 users have to be on each side, but for chance: %v", seen)
 	}
+	// Two days are over.
+	s.kubectl("patch", "rollout", name, "--type=merge", "-p", `{"spec":{"strategy":{"abTest":{"duration":"1s"}}}}`)
 	r := s.await("is back", func(r live.Rollout) bool { return r.Status.Phase == "RolledBack" })
 	if p := r.Condition("Promoted"); p.Status != "False" || p.Reason != "ABTestEnded" {
 		t.Errorf("after the test Promoted has to be False with reason ABTestEnded, got %s/%s", p.Status, p.Reason)

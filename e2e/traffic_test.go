@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -39,7 +38,7 @@ func (s *scene) loadAt(address string) *traffic {
 	s.Helper()
 	f := &traffic{scene: s, since: time.Now()}
 	for protocol, rate := range map[load.Protocol]float64{load.KeepAlive: 60, load.H2C: 40, load.NewConnections: 10} {
-		run, err := load.Start(s.ctx, load.Options{URL: "http://" + address + "/", Host: s.Namespace + ".example", Protocol: protocol, Rate: rate, Timeout: 20 * time.Second})
+		run, err := load.Start(s.ctx, load.Options{URL: "http://" + address + "/", Host: s.Namespace + ".example", Protocol: protocol, Rate: rate})
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -116,24 +115,19 @@ func (f *traffic) keepFailures(lost []load.Sample) {
 func (s *scene) plain() {
 	s.Helper()
 	s.apply("client.yaml")
-	s.kubectl("wait", "pod/client", "--for=condition=Ready", "--timeout=60s")
+	s.kubectl("wait", "pod/client", "--for=condition=Ready", patiently)
 }
 
 // plainCounts is what that client has counted until now.
 func (s *scene) plainCounts() load.Counts {
 	s.Helper()
-	lines := strings.Split(strings.TrimSpace(s.kubectl("logs", "client", "--tail=1")), "\n")
-	var c load.Counts
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &c); err != nil {
-		s.Fatalf("read what the client in the cluster counted: %v in %q", err, lines)
-	}
-	return c
+	return s.countsNow("client")
 }
 
 // judgePast fails when a client that goes past the mesh lost a request, or met the canary v2 before it was promoted.
 func (s *scene) judgePast(where string, c load.Counts) {
 	s.Helper()
-	moved := s.seenAt(func(r live.Rollout) bool { return r.Status.Phase == "Promoting" })
+	moved := s.notBefore(func(r live.Rollout) bool { return r.Status.Phase == "Promoting" })
 	s.Logf("%s, past the mesh: %v", where, c)
 	if first := c.First["v2"]; c.Versions["v1"] == 0 || c.Versions["v2"] == 0 || first.Before(moved) {
 		s.Errorf("%s a client of the plain Service met the canary %s before the pin moved: %v", where, moved.Sub(first), c)

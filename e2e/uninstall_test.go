@@ -24,7 +24,7 @@ func TestUninstall(t *testing.T) {
 		begin := time.Now()
 		healthy.script("uninstall")
 		t.Logf("uninstalled in %s", time.Since(begin).Round(time.Second))
-		held.kubectl("rollout", "status", "deployment/"+name, "--timeout=60s")
+		held.kubectl("rollout", "status", "deployment/"+name, patiently)
 		heldWrote.image = "crossfade.local/shop:v2"
 		held.asFound(heldWrote, false)
 		if plain := held.plainCounts(); plain.Lost > 0 || plain.Versions["v2"] == 0 {

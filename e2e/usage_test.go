@@ -64,7 +64,7 @@ func serveUsage(t *testing.T) *usage {
 		s.ctx = context.Background()
 		s.must(manifest, "delete", "--wait=false", "-f", "-")
 	})
-	s.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=60s")
+	s.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", patiently)
 	return u
 }
 

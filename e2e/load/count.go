@@ -9,11 +9,14 @@ import (
 	"time"
 )
 
-// keepFailures is how many failures are kept in what is counted; the samples have them all.
-const keepFailures = 100
+// keepFailures is how many failures are kept in what is counted; the samples have them all. What a client in the
+// cluster prints has to stay below the 16 KiB at which a container's log breaks a line in two.
+const keepFailures = 50
 
 // Counts is what became of the requests of a time.
 type Counts struct {
+	// At is when a client in the cluster counted: all that was answered until then is in it.
+	At time.Time `json:"at,omitzero"`
 	// Requests is how many were sent.
 	Requests int `json:"requests"`
 	// Versions is how many each version answered, with whatever status.
@@ -22,7 +25,7 @@ type Counts struct {
 	Own map[string]int `json:"own"`
 	// Redone is how many Go's HTTP client had to send again.
 	Redone int `json:"redone"`
-	// Lost is how many no version answered properly, and Failures are the first hundred of them.
+	// Lost is how many no version answered properly, and Failures are the first of them.
 	Lost     int      `json:"lost"`
 	Failures []Sample `json:"failures,omitempty"`
 	// First and Last are when a version answered for the first and the last time (by the time of sending).

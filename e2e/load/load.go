@@ -55,7 +55,7 @@ type Options struct {
 	Protocol Protocol
 	// Rate is in requests per second, above 0.
 	Rate float64
-	// Timeout bounds one request; 10 s when zero.
+	// Timeout bounds one request; 30 s when zero: a machine with much to do is slow, and that is no loss.
 	Timeout time.Duration
 	// Requests ends the run after so many; zero for as many as the run may hold.
 	Requests int
@@ -107,7 +107,7 @@ func Start(ctx context.Context, o Options) (*Run, error) {
 		return nil, fmt.Errorf("rate is %v requests per second: it has to be above 0", o.Rate)
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 10 * time.Second
+		o.Timeout = 30 * time.Second
 	}
 	if o.Requests <= 0 || o.Requests > maxRequests {
 		o.Requests = maxRequests
@@ -128,8 +128,9 @@ func Start(ctx context.Context, o Options) (*Run, error) {
 }
 
 func newTransport(p Protocol) (*http.Transport, error) {
+	// Connecting has no bound of its own: it is part of the request, which has one.
 	t := &http.Transport{
-		DialContext:         dialer().DialContext,
+		DialContext:         (&net.Dialer{}).DialContext,
 		MaxIdleConnsPerHost: maxInFlight,
 		IdleConnTimeout:     30 * time.Second,
 		DisableCompression:  true,
@@ -147,8 +148,6 @@ func newTransport(p Protocol) (*http.Transport, error) {
 	}
 	return t, nil
 }
-
-func dialer() *net.Dialer { return &net.Dialer{Timeout: 5 * time.Second} }
 
 // Stop ends the sending, waits for the answers that are outstanding and returns all samples in the order of
 // their sending.

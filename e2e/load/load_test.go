@@ -154,7 +154,7 @@ func TestRunIsOpenLoop(t *testing.T) {
 	}
 	select {
 	case <-all:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("20 requests at 500 per second: only %d arrived while none was answered", arrived.Load())
 	}
 	if n := len(run.Samples()); n != 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"sync"
 	"time"
@@ -132,7 +133,7 @@ func holdWebSocket(ctx context.Context, address, host string, opened func(versio
 	config := &websocket.Config{
 		Location: &url.URL{Scheme: "ws", Host: host, Path: "/talk"}, Origin: &url.URL{Scheme: "http", Host: host}, Version: websocket.ProtocolVersionHybi13,
 	}
-	raw, err := dialer().DialContext(ctx, "tcp", address)
+	raw, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,11 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	count := func(samples []load.Sample) error {
-		return json.NewEncoder(out).Encode(load.Count(samples, time.Time{}, time.Time{}))
+	count := func(samples func() []load.Sample) error {
+		at := time.Now()
+		counts := load.Count(samples(), time.Time{}, time.Time{})
+		counts.At = at
+		return json.NewEncoder(out).Encode(counts)
 	}
 	// Each second all that was counted so far, so that it can be read while it goes on.
 	each := time.NewTicker(time.Second)
@@ -36,9 +39,9 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 	for {
 		select {
 		case <-run.Done():
-			return count(run.Stop())
+			return count(run.Stop)
 		case <-each.C:
-			if err := count(run.Samples()); err != nil {
+			if err := count(run.Samples); err != nil {
 				return err
 			}
 		}

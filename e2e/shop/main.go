@@ -89,7 +89,7 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	handler := newShop(s)
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	listener, err := net.Listen("tcp", s.address)

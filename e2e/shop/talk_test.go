@@ -26,7 +26,7 @@ func TestTalks(t *testing.T) {
 			}
 			await := func(what string, is func([]load.Talk) bool) {
 				t.Helper()
-				for deadline := time.Now().Add(20 * time.Second); !is(talks.Now()); time.Sleep(20 * time.Millisecond) {
+				for deadline := time.Now().Add(time.Minute); !is(talks.Now()); time.Sleep(20 * time.Millisecond) {
 					if time.Now().After(deadline) {
 						t.Fatalf("%s: not in time: %+v", what, talks.Now())
 					}
