@@ -87,7 +87,8 @@ func wantedJobs(ro *v1alpha1.Rollout, status *v1alpha1.RolloutStatus) map[string
 			wanted[jobName(ro.Name, e.Name, hookJobKey(ro, rec, questionOf(e)))] = true
 		}
 	}
-	if ro.Spec.Analysis == nil || rec.Stage != v1alpha1.StageStepping || rec.AckedAt == nil {
+	measured := rec.Stage == v1alpha1.StageStepping || rec.Stage == v1alpha1.StagePinning || rec.Stage == v1alpha1.StageHandingOver
+	if ro.Spec.Analysis == nil || !measured || rec.AckedAt == nil {
 		return wanted
 	}
 	for i := range ro.Spec.Analysis.Checks {

@@ -326,13 +326,13 @@ func TestWaits(t *testing.T) {
 		},
 		"promote": {
 			"a person", steppingAt20, soleStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), "promote",
-			"step 1/1: 20/100 on canary xB; holding until somebody promotes: kubectl -n shop annotate rollout web --overwrite crossfade.dev/promote=xB/1",
+			"step 1/1: 20/100 on canary xB; holding until somebody promotes: kubectl crossfade promote web -n shop",
 		},
 		"approvals": {
 			"how many there are", steppingAt20, allOf(soleStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{Requires: &v1alpha1.Requires{Approvals: 2}}}), func(o *Observation) {
 				record(o).Approvals = []v1alpha1.Word{{By: "jane"}}
 			}), "approvals 1/2",
-			"step 1/1: 20/100 on canary xB; holding until 2 people have promoted it (1 of 2 approvals: jane), each by a RolloutAction: kubectl crossfade -n shop promote web",
+			"step 1/1: 20/100 on canary xB; holding until 2 people have promoted it (1 of 2 approvals: jane), each with kubectl crossfade promote web -n shop",
 		},
 		"paused": {
 			"whoever has paused", steppingAt20, func(o *Observation) { o.Rollout.Spec.Paused = true }, "resume", "spec.paused is set: the rollout goes on when it is not",

@@ -96,8 +96,10 @@ type pass struct {
 	// noted says that only what hooks have answered differs: actions wait for that to
 	// be written, too, but what was said about the stage still holds.
 	noted bool
-	words words
-	plan  Plan
+	// asking says which hook of the present step is waited for.
+	asking string
+	words  words
+	plan   Plan
 }
 
 // rule is one reason to decide something; it says whether it has. Rules are asked

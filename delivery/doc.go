@@ -29,7 +29,8 @@
 //	(adoption) ◄────────────────┘ let go      └──────┘   └─────────────┘
 //
 // From Pinning and from HandingOver before its swap everything that leads from
-// Stepping to Retreating leads there, too; only checks are not asked any more.
+// Stepping to Retreating leads there, too; a check that fails takes the canary back,
+// but none is waited for.
 // From every stage a plain rolling update that has run to its end (somebody broke
 // the glass, or no policy was there) leads to Restoring, and a deleted Deployment
 // to no record at all.
@@ -137,6 +138,8 @@
 //	paused stops what goes to the canary    TestStepping/rise,_paused, /grow,_paused, TestPromotion/swap,_paused
 //	a word for another step counts nothing  TestStepping/other_promoted, TestRetreating/stale_retry
 //	the last measurement counts             TestVerdicts/passed,_then_no_answer (I6)
+//	measured until it cannot go back        TestPromotion/pinning,_failed, /swap,_failed, /whole,_failed
+//	measured while a step waits for pods    TestMeasuring/the_next_step_waits,_failed
 //	no answer is no verdict                 TestVerdicts/no_answer,_Fail, /no_answer,_Pass (I6)
 //	answers about other times are dropped   TestVerdicts/before_the_ack, /another_step (I6)
 //	too few requests are no verdict         TestBuiltinVerdicts/not_enough, TestSimulation (I6)
@@ -182,6 +185,7 @@
 //	a hook holds what stands behind it      TestHookGates/step,_asked, /start,_asked, /during,_asked (I3)
 //	asked only once the record says so      TestHookGates/step,_asked_first, TestSimulation (I7)
 //	an answer is about this delivery        TestHookGates/step,_other_revision, /step,_other_attempt (I3)
+//	a hook that is waited for is named      TestHookWords/held, /checks
 //	a hook's wait has an end                TestHookGates/step,_deadline, /during,_deadline (I9)
 //	what is told afterwards holds nothing   TestHooksAfterwards/not_in_the_way, TestHookWords
 //	finalizer never blocks                  TestHealthy/both_going, TestAdoption/namespace_goes

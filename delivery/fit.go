@@ -37,7 +37,7 @@ func (p *pass) unfit(a *v1alpha1.RolloutAction) string {
 	case v1alpha1.ActionPromoteFull:
 		return p.unfitFull()
 	case v1alpha1.ActionAbort:
-		if p.rec.Stage == v1alpha1.StageHandingOver && (p.stable == nil || p.stable.Owner != OwnerDeployment) {
+		if p.rec.Stage == v1alpha1.StageHandingOver && !p.canReturn() {
 			return fmt.Sprintf("revision %s is being handed over to the Deployment: to go back, apply the template of before", on)
 		}
 	case v1alpha1.ActionPause:

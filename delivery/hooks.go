@@ -342,6 +342,9 @@ func (p *pass) waitForHook(e *v1alpha1.HookRecord, others int) {
 		m += fmt.Sprintf(", and for %d other hooks", others)
 	}
 	m += "; rolls back at " + clock(p.hookDeadline(e))
+	if e.At == v1alpha1.DuringStep {
+		p.asking = m
+	}
 	if p.rec.Step > 0 {
 		m = p.where() + ": " + m
 	}

@@ -186,6 +186,20 @@ func TestHookWords(t *testing.T) {
 	if got := plan.Events[0]; !got.Warning || got.Reason != EventHookFailed {
 		t.Errorf("failed tells %+v", got)
 	}
+	for name, tc := range map[string]struct {
+		change func(*Observation)
+		want   string
+	}{
+		"held":   {soleStep(v1alpha1.Step{Weight: new(int32(20)), Pause: &v1alpha1.Pause{}}), "until somebody promotes: kubectl crossfade promote web -n shop"},
+		"checks": {func(o *Observation) { failing(o); o.Samples = nil }, "until these checks pass: errors"},
+	} {
+		o := steppingAt20()
+		all(tc.change, withHooks(httpHook("ok", v1alpha1.DuringStep)), knownHook("ok", v1alpha1.DuringStep, 1, v1alpha1.HookAsking, -time.Minute))(o)
+		want := tc.want + "; waiting for hook ok (DuringStep 1): no answer yet; rolls back at 2026-01-01 12:09:00 UTC"
+		if got := Decide(*o).Status.Message; !strings.HasSuffix(got, want) {
+			t.Errorf("%s: says %q, want %q at its end", name, got, want)
+		}
+	}
 	o = adoptedHealthy()
 	all(withHooks(httpHook("tell", v1alpha1.AfterPromotion)), knownHook("tell", v1alpha1.AfterPromotion, 0, v1alpha1.HookAsking, -time.Minute),
 		hookSaid("tell", v1alpha1.AfterPromotion, 0, HookNo, "answered 500"))(o)

@@ -184,6 +184,8 @@ func (w *world) checkOwner(r *replicaSet, to Owner) {
 			w.violated("I5", "a handover starts while the Deployment owns more than stable")
 		case w.d.Hold == "" || canary == nil || w.d.Template != canary.Template:
 			w.violated("I5", "a handover starts with another template than the canary's")
+		case w.failedAtLast(rec):
+			w.violated("I6", "a handover starts though a check has failed")
 		case rec.Weight != rec.Total || !w.allAcked():
 			w.violated("I5", "a handover starts before everything is acked on the canary")
 		}
@@ -196,6 +198,19 @@ func (w *world) checkOwner(r *replicaSet, to Owner) {
 	case to == OwnerDeployment && r.Replicas+int32(len(r.pods)) > 0 && r.Revision != rec.Stable:
 		w.violated("I5", r.Name+" is given back while it has pods")
 	}
+}
+
+// failedAtLast says that what was measured last with all requests is out of range, of a
+// check that forgives nothing.
+func (w *world) failedAtLast(rec *v1alpha1.Record) bool {
+	for _, c := range (&Observation{Rollout: w.ro}).checksSpec() {
+		s, limit := w.facts.judged[c.Name], failureLimit(&c)
+		about := s.Step == rec.Step && s.Revision == rec.Canary && rec.AckedAt != nil && !s.At.Before(rec.AckedAt.Time)
+		if about && !c.DryRun && c.TemplateRef == nil && limit != nil && *limit == 0 && s.Outcome == Number && s.Value > 0.01 && judgeable(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkDeploymentWrite: a hold ends only when the template is stable's, or the

@@ -85,7 +85,8 @@ func (p *pass) check(i int) *v1alpha1.Check { return &p.checksSpec()[i] }
 // before the weight was confirmed says nothing about this step.
 func (p *pass) take(a *Sample) {
 	i := slices.IndexFunc(p.checks, func(s v1alpha1.CheckStatus) bool { return s.Name == a.Check })
-	if i < 0 || !p.asks(a.Check) || a.Step != p.rec.Step || a.Revision != p.rec.Canary || p.rec.AckedAt == nil || a.At.Before(p.rec.AckedAt.Time) {
+	since := p.measuredSince()
+	if i < 0 || !p.asks(a.Check) || a.Step != p.rec.Step || a.Revision != p.rec.Canary || since.IsZero() || a.At.Before(since) {
 		return
 	}
 	s := &p.checks[i]
@@ -186,15 +187,47 @@ func (p *pass) stableAsked() bool {
 	return p.rec.Weight < p.rec.Total || p.rec.Traffic != nil && len(p.rec.Traffic.Audience) > 0
 }
 
-// measure plans the measurements that are due. Each is planned until it has been
-// answered, so that an answer lost in a crash is asked for again.
-func (p *pass) measure() {
+// measuredSince is since when what the canary gets is confirmed: from then on it is
+// measured. A step that still waits for its pods, or at its gates, gives what the step
+// before gave: what fails meanwhile counts as it does later, what passes does not.
+func (p *pass) measuredSince() time.Time {
+	switch {
+	case p.rec.AckedAt != nil:
+		return p.rec.AckedAt.Time
+	case !p.weighed():
+		return p.rec.StepSince.Time
+	}
+	return time.Time{}
+}
+
+// canReturn says that the ReplicaSets have not begun to change owners: what fails takes
+// the canary back.
+func (p *pass) canReturn() bool {
+	switch p.rec.Stage {
+	case v1alpha1.StageStepping, v1alpha1.StagePinning:
+		return true
+	case v1alpha1.StageHandingOver:
+		return p.stable != nil && p.stable.Owner == OwnerDeployment && (p.canary == nil || p.canary.Owner != OwnerDeployment)
+	case v1alpha1.StageHealthy, v1alpha1.StagePreparing, v1alpha1.StageWarm, v1alpha1.StageRetreating, v1alpha1.StageRolledBack, v1alpha1.StageRestoring:
+	}
+	return false
+}
+
+// measure plans the measurements that are due, as long as the canary gets requests and
+// can go back. Each is planned until it has been answered, so that an answer lost in a
+// crash is asked for again. It decides nothing.
+func (p *pass) measure() bool {
+	since := p.measuredSince()
+	if !p.reached() || since.IsZero() {
+		return false
+	}
 	for i := range p.checks {
 		c := p.check(i)
-		if !p.asks(c.Name) {
+		// A Job would hardly have begun when the step's own measurements follow.
+		if !p.asks(c.Name) || c.Job != nil && p.rec.AckedAt == nil {
 			continue
 		}
-		due := p.rec.AckedAt.Add(p.firstDue(c))
+		due := since.Add(p.firstDue(c))
 		if m := p.checks[i].MeasuredAt; m != nil {
 			due = m.Add(p.interval(c))
 		}
@@ -206,6 +239,7 @@ func (p *pass) measure() {
 			p.plan.Measure = append(p.plan.Measure, m)
 		}
 	}
+	return false
 }
 
 // verdictsIn says that every check that decides has passed in this step, with its

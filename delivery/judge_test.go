@@ -129,6 +129,14 @@ func TestMeasuring(t *testing.T) {
 	since := func(d time.Duration) func(*Observation) {
 		return func(o *Observation) { record(o).AckedAt = atp(-d) }
 	}
+	// next is the second step, which waits for its second pod.
+	next := func(o *Observation) {
+		r := record(o)
+		r.Step, r.StepSince, r.WeightSince, r.AckedAt = 2, at(-30*time.Second), metav1.MicroTime{}, nil
+		r.Replicas, r.ScaledAt = 2, atp(-30*time.Second)
+		o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 2, 0)
+		o.ReplicaSets[1].Available = 1
+	}
 	runRules(t, map[string]ruleCase{
 		"too early":    {"initialDelay", judged, since(29 * time.Second), "Progressing, Progressing\nasks again at 1s"},
 		"first":        {"initialDelay is over", judged, since(30 * time.Second), "measures errors of xB at step 1\nasks again at 10m0s"},
@@ -146,6 +154,16 @@ func TestMeasuring(t *testing.T) {
 			record(o).Capacity, record(o).Replicas = 0, 0
 			o.ReplicaSets[1] = running("xB", "B", OwnerHolder, 0, 0)
 		}, "records Stepping step 2, weight 0/100, not acked"},
+		"the next step waits for pods": {"what the canary has is measured", judged, next, "measures errors of xB at step 2\nasks again at 9m30s"},
+		"the next step waits, early":   {"initialDelay, from its start", judged, all(next, func(o *Observation) { record(o).StepSince = at(-29 * time.Second) }), "Progressing, Progressing\nasks again at 1s"},
+		"the next step waits, failed":  {"what is measured counts", judged, all(next, func(o *Observation) { answer(o, Number, 1).Step = 2 }), "records Retreating, weight 0/100 (then RolledBack; CheckFailed)"},
+		"the next step waits, a Job": {"it would hardly have begun", judged, all(next, func(o *Observation) {
+			o.Rollout.Spec.Analysis.Checks[0].Prometheus, o.Rollout.Spec.Analysis.Checks[0].Job = nil, &v1alpha1.JobSource{}
+		}), "Progressing, Progressing\nasks again at 9m30s"},
+		"the next weight is on its way": {"nobody knows what is measured", judged, all(next, func(o *Observation) {
+			record(o).WeightSince, record(o).Weight = at(-10*time.Second), 50
+			answer(o, Number, 1).Step = 2
+		}), "Progressing, Progressing\nasks again at 9m50s"},
 		"passing in a pause": {"it goes on being measured", judged, func(o *Observation) {
 			measuredBefore(o, v1alpha1.VerdictPassing, 10*time.Second)
 			o.Rollout.Spec.Strategy.Canary.Steps[0].Pause = &v1alpha1.Pause{}

@@ -14,7 +14,7 @@ func (p *pass) promote() bool {
 		p.wait(v1alpha1.ReasonPromoting, why)
 		return true
 	}
-	return p.become(v1alpha1.StagePinning, func(r *v1alpha1.Record) { r.AckedAt = p.microNow() })
+	return p.become(v1alpha1.StagePinning, func(*v1alpha1.Record) {})
 }
 
 // notReadyToHandOver is what a handover still waits for, empty when there is
@@ -40,11 +40,13 @@ func (p *pass) notReadyToHandOver() string {
 func (p *pass) pinning() bool {
 	return p.first(
 		(*pass).superseded,
+		(*pass).measured,
 		(*pass).failing,
 		(*pass).upkeep,
 		(*pass).canaryThere,
 		(*pass).startClockAgain,
 		(*pass).standStill,
+		(*pass).measure,
 		(*pass).resize,
 		(*pass).confirmAgain,
 		(*pass).pausedNow,
@@ -116,10 +118,14 @@ func (p *pass) swap() bool {
 	if (!p.deleting() || p.Deployment.Replicas == 0) && p.superseded() {
 		return true
 	}
-	if p.first((*pass).failing, (*pass).upkeep, (*pass).canaryThere, (*pass).startClockAgain, (*pass).resize, (*pass).confirmAgain) {
+	if p.first((*pass).measured, (*pass).failing, (*pass).upkeep, (*pass).canaryThere, (*pass).startClockAgain, (*pass).resize, (*pass).confirmAgain) {
 		return true
 	}
-	if !p.deleting() && (p.pausedNow() || p.standStill()) {
+	if !p.deleting() && p.standStill() {
+		return true
+	}
+	p.measure()
+	if !p.deleting() && p.pausedNow() {
 		return true
 	}
 	if why := p.notReadyToHandOver(); why != "" {

@@ -9,6 +9,8 @@ import (
 
 func TestPromotion(t *testing.T) {
 	pinning := func(o *Observation) { record(o).Stage = v1alpha1.StagePinning }
+	failedNow := func(o *Observation) { failing(o); o.Samples[0].Step = 3 }
+	checked := func(o *Observation) { failing(o); o.Samples = nil }
 	runRules(t, map[string]ruleCase{
 		"all acked":       {"the promotion begins", atWhole, nil, "records Pinning"},
 		"all but one":     {"I5: 100 % acked", atWhole, func(o *Observation) { o.Proxies.Acked, o.Proxies.PendingSince = 1, start }, "Promoting, Progressing\nasks again at 1m0s"},
@@ -24,8 +26,15 @@ func TestPromotion(t *testing.T) {
 		"pinning, HPA up": {"all pods first", readyToSwap, func(o *Observation) { pinning(o); o.Deployment.Replicas = 6 }, "records Pinning, size 6"},
 		"pinning, dead":   {"the canary has no ready pod, stable has", readyToSwap, func(o *Observation) { pinning(o); o.ReplicaSets[1].Ready = 0 }, "Pin web to rA"},
 
-		"swap":          {"all is well", readyToSwap, nil, "Swap web-rA for web-xB as revision 2"},
-		"pinning, half": {"100 % first", readyToSwap, func(o *Observation) { pinning(o); record(o).Weight = 50; o.Proxies.Effective = 50 }, "Promoting, Promoting\nasks again at 9m0s"},
+		"pinning, measured":                 {"it can still go back", readyToSwap, func(o *Observation) { pinning(o); checked(o) }, "records HandingOver"},
+		"pinning, failed":                   {"it can still go back", readyToSwap, func(o *Observation) { pinning(o); failedNow(o) }, "records Retreating, weight 0/100 (then RolledBack; CheckFailed)"},
+		"pinning, endpoints late, measured": {"as long as it takes", readyToSwap, func(o *Observation) { pinning(o); checked(o); o.Service.Endpoints = nil }, "measures errors of xB at step 3\nasks again at 9m0s"},
+		"swap, paused, measured":            {"as long as it takes", readyToSwap, func(o *Observation) { checked(o); o.Rollout.Spec.Paused = true }, "measures errors of xB at step 3\nasks again at 9m30s"},
+		"swap, failed":                      {"right before they change owners", readyToSwap, failedNow, "records Retreating, weight 0/100 (then RolledBack; CheckFailed)"},
+		"cut in two, failed":                {"too late", readyToSwap, func(o *Observation) { failedNow(o); o.ReplicaSets[0].Owner = OwnerHolder }, "Join web-xB as revision 2"},
+		"whole, failed":                     {"who promoted in full skipped no failure", atWhole, func(o *Observation) { failedNow(o); record(o).Full = true }, "records Retreating, weight 0/100 (then RolledBack; CheckFailed)"},
+		"swap":                              {"all is well", readyToSwap, nil, "Swap web-rA for web-xB as revision 2"},
+		"pinning, half":                     {"100 % first", readyToSwap, func(o *Observation) { pinning(o); record(o).Weight = 50; o.Proxies.Effective = 50 }, "Promoting, Promoting\nasks again at 9m0s"},
 		"pinning, canary deleted": {"it is made again", readyToSwap, func(o *Observation) {
 			pinning(o)
 			o.ReplicaSets = o.ReplicaSets[:1]

@@ -72,7 +72,7 @@ type sim struct {
 	bad    bool // what the source measures is out of range
 	no     bool // hooks say no
 	outage bool
-	edits  int  // how often the spec is edited on the way in the end
+	edits  int // how often the spec is edited on the way in the end
 	// inFlight are questions that hooks have not answered yet.
 	inFlight []Question
 }

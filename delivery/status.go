@@ -43,7 +43,11 @@ func (p *pass) refuse(reason, message string) {
 
 // holding describes the step that is held.
 func (p *pass) holding(until string) string {
-	return fmt.Sprintf("%s: %s; holding %s", p.where(), p.portionNow(), until)
+	m := fmt.Sprintf("%s: %s; holding %s", p.where(), p.portionNow(), until)
+	if p.asking != "" {
+		m += "; " + p.asking
+	}
+	return m
 }
 
 func (p *pass) waitingForPods() string {
@@ -195,17 +199,23 @@ func (p *pass) ofStage() (v1alpha1.Phase, string, string) {
 		return v1alpha1.PhaseRollingBack, v1alpha1.ReasonRollingBack, p.rec.Message
 	case v1alpha1.StageRolledBack:
 		if p.rec.Reason == EventABTestEnded {
-			return v1alpha1.PhaseRolledBack, v1alpha1.ReasonABTestEnded, fmt.Sprintf("revision %s is not tested any more, and stable serves everybody: %s; change the template, or go on with this one (after a change of the strategy, maybe): kubectl -n %s annotate rollout %s --overwrite %s=%s",
-				p.rec.Failed, p.rec.Message, p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationRetry, p.retryWord())
+			return v1alpha1.PhaseRolledBack, v1alpha1.ReasonABTestEnded, fmt.Sprintf("revision %s is not tested any more, and stable serves everybody: %s; change the template, or go on with this one (after a change of the strategy, maybe): %s",
+				p.rec.Failed, p.rec.Message, p.command("retry"))
 		}
-		return v1alpha1.PhaseRolledBack, v1alpha1.ReasonRolledBack, fmt.Sprintf("revision %s was rolled back: %s; change the template, or try again: kubectl -n %s annotate rollout %s --overwrite %s=%s",
-			p.rec.Failed, p.rec.Message, p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationRetry, p.retryWord())
+		return v1alpha1.PhaseRolledBack, v1alpha1.ReasonRolledBack, fmt.Sprintf("revision %s was rolled back: %s; change the template, or try again: %s",
+			p.rec.Failed, p.rec.Message, p.command("retry"))
 	case v1alpha1.StageRestoring:
 		if p.rec.Then != "" {
 			return v1alpha1.PhaseRollingBack, v1alpha1.ReasonRollingBack, "putting the Deployment and its Services back: " + p.rec.Message
 		}
 	}
 	return v1alpha1.PhasePromoting, v1alpha1.ReasonPromoted, fmt.Sprintf("revision %s is promoted; putting the Deployment and its Services back", p.rec.Stable)
+}
+
+// command is what most people type. Those who have kubectl alone find in the docs what
+// it stands for.
+func (p *pass) command(verb string) string {
+	return fmt.Sprintf("kubectl crossfade %s %s -n %s", verb, p.Rollout.Name, p.Rollout.Namespace)
 }
 
 // wasReason is the reason that a condition had before this pass. An event that no

@@ -25,6 +25,7 @@ func (p *pass) stepping() bool {
 		(*pass).lower,
 		(*pass).startClockAgain,
 		(*pass).standStill,
+		(*pass).measure,
 		(*pass).skipSteps,
 		(*pass).resize,
 		(*pass).rise,
@@ -255,9 +256,6 @@ func (p *pass) shifted() bool {
 // advance goes to the next step when this one is over: held long enough, judged
 // well, confirmed still.
 func (p *pass) advance() bool {
-	if p.reached() {
-		p.measure()
-	}
 	whole := p.step() == nil
 	during := whole || p.duringPassed()
 	switch {
@@ -369,8 +367,8 @@ func (p *pass) promoteAsked() bool {
 		return true
 	}
 	if p.approvals() != nil {
-		p.pause(p.holding(fmt.Sprintf("until %d people have promoted it (%s), each by a RolloutAction: kubectl crossfade -n %s promote %s",
-			p.approvalsWanted(), p.approvedSoFar(), p.Rollout.Namespace, p.Rollout.Name)))
+		p.pause(p.holding(fmt.Sprintf("until %d people have promoted it (%s), each with %s",
+			p.approvalsWanted(), p.approvedSoFar(), p.command("promote"))))
 		p.words.waits = fmt.Sprintf("approvals %d/%d", len(p.rec.Approvals), p.approvalsWanted())
 		return false
 	}
@@ -378,8 +376,7 @@ func (p *pass) promoteAsked() bool {
 	if p.Rollout.Annotations[v1alpha1.AnnotationPromote] == word {
 		return true
 	}
-	p.pause(p.holding(fmt.Sprintf("until somebody promotes: kubectl -n %s annotate rollout %s --overwrite %s=%s",
-		p.Rollout.Namespace, p.Rollout.Name, v1alpha1.AnnotationPromote, word)))
+	p.pause(p.holding("until somebody promotes: " + p.command("promote")))
 	p.words.waits = "promote"
 	return false
 }

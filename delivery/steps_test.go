@@ -189,11 +189,11 @@ func TestApprovalsAreForWhatWasSeen(t *testing.T) {
 func TestMessagesNameWhatToDo(t *testing.T) {
 	o := steppingAt20()
 	o.Rollout.Spec.Strategy.Canary.Steps[0].Pause = &v1alpha1.Pause{}
-	if got, want := Decide(*o).Status.Message, "kubectl -n shop annotate rollout web --overwrite crossfade.dev/promote=xB/1"; !strings.Contains(got, want) {
+	if got, want := Decide(*o).Status.Message, "kubectl crossfade promote web -n shop"; !strings.Contains(got, want) {
 		t.Errorf("endless pause says %q, want %q in it", got, want)
 	}
 	o = wentBack()
-	if got, want := Decide(*o).Status.Message, "kubectl -n shop annotate rollout web --overwrite crossfade.dev/retry=xB/2"; !strings.Contains(got, want) {
+	if got, want := Decide(*o).Status.Message, "kubectl crossfade retry web -n shop"; !strings.Contains(got, want) {
 		t.Errorf("rolled back says %q, want %q in it", got, want)
 	}
 	o = steppingAt20()
