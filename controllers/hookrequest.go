@@ -207,8 +207,8 @@ func meaning(a outbound.Answer) delivery.HookAnswer {
 	return out
 }
 
-// refusal is what is wrong with the hooks of a Rollout already by what they say.
-func (a *asker) refusal(ro *v1alpha1.Rollout) *delivery.Refusal {
+// forbiddenHook is what is wrong with the hooks of a Rollout already by what they say.
+func forbiddenHook(ro *v1alpha1.Rollout, p poster) *delivery.Refusal {
 	for i := range ro.Spec.Hooks {
 		h := &ro.Spec.Hooks[i]
 		if h.HTTP == nil || h.HTTP.ServiceRef != nil {
@@ -216,7 +216,7 @@ func (a *asker) refusal(ro *v1alpha1.Rollout) *delivery.Refusal {
 		}
 		u, err := hookURL(h.HTTP)
 		if err == nil {
-			err = a.poster.CheckURL(u)
+			err = p.CheckURL(u)
 		}
 		if err != nil {
 			return &delivery.Refusal{Reason: v1alpha1.ReasonHookForbidden, Message: fmt.Sprintf("hook %s: %v", h.Name, err)}

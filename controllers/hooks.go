@@ -38,14 +38,17 @@ type asker struct {
 	// live reads a Service and its addresses at the time of a question.
 	live client.Reader
 	now  func() time.Time
-	// done wakes the Rollout whose answer has come.
-	done func(types.NamespacedName)
-	all  chan struct{}
+	*pending[delivery.Question, delivery.HookAnswer]
+	// refused is what is wrong with hooks already by what they say.
+	refused *perGeneration[*delivery.Refusal]
+	all     chan struct{}
 
-	mu         sync.Mutex
+	lanes      sync.Mutex
 	namespaces map[string]*lane
-	rollouts   map[types.NamespacedName]*hookCalls
 }
+
+// hookCalls are the questions of one Rollout.
+type hookCalls = calls[delivery.Question, delivery.HookAnswer]
 
 // lane bounds what is asked at once for one namespace; it goes with its last user.
 type lane struct {
@@ -53,61 +56,11 @@ type lane struct {
 	users int
 }
 
-// hookCalls of one Rollout: questions under way, and the answers that no decision has
-// seen yet.
-type hookCalls struct {
-	uid     types.UID
-	context context.Context
-	cancel  context.CancelFunc
-	asked   map[delivery.Question]bool
-	answers []delivery.HookAnswer
-}
-
-func newAsker(p poster, j *jobs, live client.Reader, now func() time.Time, done func(types.NamespacedName)) *asker {
+func newAsker(p poster, j *jobs, live client.Reader, now func() time.Time, wake func(types.NamespacedName)) *asker {
+	about := func(a delivery.HookAnswer) delivery.Question { return a.Question }
 	return &asker{
-		poster: p, jobs: j, live: live, now: now, done: done, all: make(chan struct{}, askedAtOnce),
-		namespaces: map[string]*lane{}, rollouts: map[types.NamespacedName]*hookCalls{},
-	}
-}
-
-// answered are the answers that no decision has seen.
-func (a *asker) answered(ro *v1alpha1.Rollout) []delivery.HookAnswer {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if q := a.rollouts[keyOf(ro)]; q != nil && q.uid == ro.UID {
-		return append([]delivery.HookAnswer(nil), q.answers...)
-	}
-	return nil
-}
-
-// seen forgets answers that are written. Before that a conflict would lose them.
-func (a *asker) seen(ro *v1alpha1.Rollout, answers []delivery.HookAnswer) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	q := a.rollouts[keyOf(ro)]
-	if q == nil || q.uid != ro.UID {
-		return
-	}
-	for i := range answers {
-		delete(q.asked, answers[i].Question)
-	}
-	q.answers = q.answers[min(len(answers), len(q.answers)):]
-	if len(q.asked) == 0 && len(q.answers) == 0 {
-		a.drop(keyOf(ro))
-	}
-}
-
-// forget ends what is under way for a Rollout that is gone.
-func (a *asker) forget(key types.NamespacedName) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.drop(key)
-}
-
-func (a *asker) drop(key types.NamespacedName) {
-	if q := a.rollouts[key]; q != nil {
-		q.cancel()
-		delete(a.rollouts, key)
+		poster: p, jobs: j, live: live, now: now, pending: newPending(about, wake), all: make(chan struct{}, askedAtOnce),
+		namespaces: map[string]*lane{}, refused: newPerGeneration(func(ro *v1alpha1.Rollout) *delivery.Refusal { return forbiddenHook(ro, p) }),
 	}
 }
 
@@ -137,26 +90,6 @@ func hookNamed(ro *v1alpha1.Rollout, name string) *v1alpha1.Hook {
 	return nil
 }
 
-func (a *asker) claim(ctx context.Context, ro *v1alpha1.Rollout, q delivery.Question) *hookCalls {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	key := keyOf(ro)
-	if of := a.rollouts[key]; of != nil && of.uid != ro.UID {
-		a.drop(key)
-	}
-	of := a.rollouts[key]
-	if of == nil {
-		of = &hookCalls{uid: ro.UID, asked: map[delivery.Question]bool{}}
-		of.context, of.cancel = context.WithCancel(ctx)
-		a.rollouts[key] = of
-	}
-	if of.asked[q] {
-		return nil
-	}
-	of.asked[q] = true
-	return of
-}
-
 // question asks once, when it is its turn.
 func (a *asker) question(of *hookCalls, ro *v1alpha1.Rollout, hook *v1alpha1.HTTPHook, q delivery.Question) {
 	leave, ok := a.enter(of.context, ro.Namespace)
@@ -166,39 +99,22 @@ func (a *asker) question(of *hookCalls, ro *v1alpha1.Rollout, hook *v1alpha1.HTT
 	answer := a.post(of.context, ro, hook, q)
 	leave()
 	answer.Question, answer.Came = q, a.now()
-	a.keep(of, ro, answer)
-}
-
-// keep holds an answer until a decision has seen it.
-func (a *asker) keep(of *hookCalls, ro *v1alpha1.Rollout, answer delivery.HookAnswer) {
-	a.mu.Lock()
-	of.answers = append(of.answers, answer)
-	a.mu.Unlock()
-	if of.context.Err() == nil {
-		a.done(keyOf(ro))
-	}
-}
-
-// release lets a question be asked again that has no answer yet.
-func (a *asker) release(of *hookCalls, q delivery.Question) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(of.asked, q)
+	a.keep(of, answer)
 }
 
 // enter waits for a place, first in the namespace's lane and then among all.
 func (a *asker) enter(ctx context.Context, namespace string) (leave func(), ok bool) {
-	a.mu.Lock()
+	a.lanes.Lock()
 	l := a.namespaces[namespace]
 	if l == nil {
 		l = &lane{slots: make(chan struct{}, askedAtOnceNamespace)}
 		a.namespaces[namespace] = l
 	}
 	l.users++
-	a.mu.Unlock()
+	a.lanes.Unlock()
 	release := func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
+		a.lanes.Lock()
+		defer a.lanes.Unlock()
 		if l.users--; l.users == 0 {
 			delete(a.namespaces, namespace)
 		}

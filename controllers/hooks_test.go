@@ -236,7 +236,6 @@ func TestAskerLanes(t *testing.T) {
 }
 
 func TestHookRefusal(t *testing.T) {
-	a, _ := newTestAsker(t, &fakePoster{})
 	for name, tc := range map[string]struct {
 		hook v1alpha1.HTTPHook
 		want string
@@ -245,7 +244,7 @@ func TestHookRefusal(t *testing.T) {
 		"Service": {v1alpha1.HTTPHook{ServiceRef: &v1alpha1.ServicePortRef{Name: "x", Port: 1}}, ""},
 		"another": {v1alpha1.HTTPHook{URL: "http://bad"}, "hook gate: host bad is not allowed"},
 	} {
-		got := a.refusal(hooked(tc.hook))
+		got := forbiddenHook(hooked(tc.hook), &fakePoster{})
 		if (got == nil) != (tc.want == "") || got != nil && (got.Message != tc.want || got.Reason != v1alpha1.ReasonHookForbidden) {
 			t.Errorf("%s: %+v, want %q", name, got, tc.want)
 		}

@@ -121,11 +121,11 @@ func (a *asker) runHook(of *hookCalls, ro *v1alpha1.Rollout, hook *v1alpha1.Hook
 		a.release(of, q)
 		// It may have ended while another pass left it to this one.
 		if end, err := a.jobs.run(of.context, run); err == nil && end != nil {
-			a.done(keyOf(ro))
+			a.wake(of.key)
 		}
 		return
 	}
-	a.keep(of, ro, answer)
+	a.keep(of, answer)
 }
 
 // runCheck runs a check's Job, or looks how it goes; nil while it runs.

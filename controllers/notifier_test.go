@@ -57,7 +57,7 @@ func TestNotifierTriesAgainAndTellsOnce(t *testing.T) {
 		t.Errorf("%d tries, want two that fail and one that does not", len(f.calls))
 	}
 	want := []delivery.Told{{ID: "1", Target: "team"}}
-	if d := cmp.Diff(want, n.told(ro)); d != "" {
+	if d := cmp.Diff(want, n.answered(ro)); d != "" {
 		t.Errorf("told: -want +got\n%s", d)
 	}
 	n.send(t.Context(), ro, notices) // A conflict: the status still says pending.
@@ -84,21 +84,34 @@ func TestNotifierGivesUp(t *testing.T) {
 			n.send(t.Context(), ro, notices)
 			<-woken
 			want := []delivery.Told{{ID: "1", Target: "team", Failed: tc.err.Error()}}
-			if d := cmp.Diff(want, n.told(ro)); d != "" || len(f.calls) != 1 {
+			if d := cmp.Diff(want, n.answered(ro)); d != "" || len(f.calls) != 1 {
 				t.Errorf("%d tries; told: -want +got\n%s", len(f.calls), d)
 			}
 		})
 	}
 }
 
+// hangingSender says that it was asked, and that nobody waits for it any more.
+type hangingSender struct{ asked, ended chan struct{} }
+
+func (h hangingSender) Send(ctx context.Context, _ string, _ notify.Message) error {
+	h.asked <- struct{}{}
+	<-ctx.Done()
+	h.ended <- struct{}{}
+	return ctx.Err()
+}
+
 // TestNotifierForgets: for a Rollout that is gone nobody tries for a day.
 func TestNotifierForgets(t *testing.T) {
-	n, f, woken := notifying(t, noticed, errors.New("away"), errors.New("away"), errors.New("away"))
+	h := hangingSender{make(chan struct{}, 9), make(chan struct{}, 9)}
+	n := newNotifier(h, time.Now, func(types.NamespacedName) { t.Error("a Rollout that is gone is woken") })
 	ro, notices := rolloutWithNotice()
 	n.send(t.Context(), ro, notices)
+	<-h.asked
 	n.forget(keyOf(ro))
-	<-woken
-	if len(f.calls) == 4 {
-		t.Error("it went on trying until the target was there")
+	<-h.ended
+	waitUntil(t, "the try gives its place back", func() bool { return len(n.slots) == 0 })
+	if len(h.asked) > 0 || len(n.rollouts) > 0 {
+		t.Errorf("it went on: %v", n.rollouts)
 	}
 }

@@ -74,7 +74,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 		}
 	}
 	if out.Refused == nil {
-		out.Refused = o.hooks.refusal(ro)
+		out.Refused = o.hooks.refused.of(ro)
 	}
 	if out.Refused == nil {
 		out.Refused = o.jobs.refusal(ctx, ro)
@@ -93,7 +93,7 @@ func (o *observer) observe(ctx context.Context, ro *v1alpha1.Rollout) (*observed
 	}
 	o.portsLacking(out)
 	out.Advice = o.advice.of(ro)
-	out.Samples, out.Told, out.HookAnswers = o.samples.answered(ro), o.notices.told(ro), o.hooks.answered(ro)
+	out.Samples, out.Told, out.HookAnswers = o.samples.answered(ro), o.notices.answered(ro), o.hooks.answered(ro)
 	out.Config, out.ConfigKnown = o.config.versions(out.Rollout.Namespace, out.config)
 	out.Policies = o.prober.policies(ctx, out)
 	return out, o.asked(ctx, out)

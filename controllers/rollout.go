@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,14 @@ type besides struct {
 	jobs    *jobs
 }
 
+// forget drops a Rollout that is gone.
+func (b besides) forget(key types.NamespacedName) {
+	b.samples.forget(key)
+	b.notices.forget(key)
+	b.hooks.forget(key)
+	b.hooks.refused.forget(key)
+}
+
 // Reconcile makes one pass over one Rollout.
 func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ro := &v1alpha1.Rollout{}
@@ -54,8 +63,7 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 			l.observer.parser.forget(req.NamespacedName)
 			l.observer.advice.forget(req.NamespacedName)
 			l.observer.matches.forget(req.NamespacedName)
-			l.notices.forget(req.NamespacedName)
-			l.hooks.forget(req.NamespacedName)
+			l.besides.forget(req.NamespacedName)
 			return l.orphans(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err

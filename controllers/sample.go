@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -25,19 +24,11 @@ type sampler struct {
 	source querySource
 	jobs   *jobs
 	now    func() time.Time
-	// done wakes the Rollout whose answer has come.
-	done func(types.NamespacedName)
-
-	mu       sync.Mutex
-	rollouts map[types.UID]*measurements
+	*pending[asked, delivery.Sample]
 }
 
-// measurements of one Rollout: those asked for, and the answers that no decision
-// has seen yet.
-type measurements struct {
-	asked   map[asked]bool
-	answers []delivery.Sample
-}
+// measurements are those of one Rollout.
+type measurements = calls[asked, delivery.Sample]
 
 // asked names a measurement.
 type asked struct {
@@ -46,66 +37,23 @@ type asked struct {
 	revision string
 }
 
-func newSampler(source querySource, j *jobs, now func() time.Time, done func(types.NamespacedName)) *sampler {
-	return &sampler{source: source, jobs: j, now: now, done: done, rollouts: map[types.UID]*measurements{}}
-}
-
-// answered are the answers that no decision has seen.
-func (s *sampler) answered(ro *v1alpha1.Rollout) []delivery.Sample {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.rollouts[ro.UID]; m != nil {
-		return append([]delivery.Sample(nil), m.answers...)
-	}
-	return nil
-}
-
-// seen forgets answers whose verdicts are written. Before that a crash or a
-// conflict would lose them.
-func (s *sampler) seen(ro *v1alpha1.Rollout, samples []delivery.Sample) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := s.rollouts[ro.UID]
-	if m == nil {
-		return
-	}
-	for _, sample := range samples {
-		delete(m.asked, asked{sample.Check, sample.Step, sample.Revision})
-	}
-	m.answers = m.answers[min(len(samples), len(m.answers)):]
-	if len(m.asked) == 0 && len(m.answers) == 0 {
-		delete(s.rollouts, ro.UID)
-	}
+func newSampler(source querySource, j *jobs, now func() time.Time, wake func(types.NamespacedName)) *sampler {
+	about := func(s delivery.Sample) asked { return asked{s.Check, s.Step, s.Revision} }
+	return &sampler{source: source, jobs: j, now: now, pending: newPending(about, wake)}
 }
 
 // ask starts the measurements that are not under way yet.
 func (s *sampler) ask(ctx context.Context, ro *v1alpha1.Rollout, parsed questions, due []delivery.Measurement) {
 	for _, d := range due {
-		if s.claim(ro.UID, d) {
-			go s.measure(ctx, ro, parsed, d)
+		if of := s.claim(ctx, ro, asked{d.Check, d.Step, d.Revision}); of != nil {
+			go s.measure(of, ro, parsed, d)
 		}
 	}
 }
 
-func (s *sampler) claim(uid types.UID, d delivery.Measurement) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := s.rollouts[uid]
-	if m == nil {
-		m = &measurements{asked: map[asked]bool{}}
-		s.rollouts[uid] = m
-	}
-	name := asked{d.Check, d.Step, d.Revision}
-	if m.asked[name] {
-		return false
-	}
-	m.asked[name] = true
-	return true
-}
-
-func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed questions, d delivery.Measurement) {
+func (s *sampler) measure(of *measurements, ro *v1alpha1.Rollout, parsed questions, d delivery.Measurement) {
 	if c := parsed.check(d.Check); c != nil && c.Job != nil {
-		s.measureByJob(ctx, ro, c, d)
+		s.measureByJob(of, ro, c, d)
 		return
 	}
 	sample := delivery.Sample{Check: d.Check, Step: d.Step, Revision: d.Revision, At: s.now(), Outcome: delivery.NoAnswer}
@@ -116,38 +64,22 @@ func (s *sampler) measure(ctx context.Context, ro *v1alpha1.Rollout, parsed ques
 	case s.source == nil:
 		sample.Message = "no Prometheus is configured: start the controller with --prometheus-url"
 	default:
-		s.fetch(ctx, queries, &sample)
+		s.fetch(of.context, queries, &sample)
 	}
-	s.keep(ro, sample)
+	s.keep(of, sample)
 }
 
 // measureByJob has no answer while the Job runs: its end wakes the Rollout.
-func (s *sampler) measureByJob(ctx context.Context, ro *v1alpha1.Rollout, c *v1alpha1.Check, d delivery.Measurement) {
-	if sample := s.runCheck(ctx, ro, c, d); sample != nil {
-		s.keep(ro, *sample)
+func (s *sampler) measureByJob(of *measurements, ro *v1alpha1.Rollout, c *v1alpha1.Check, d delivery.Measurement) {
+	if sample := s.runCheck(of.context, ro, c, d); sample != nil {
+		s.keep(of, *sample)
 		return
 	}
-	s.mu.Lock()
-	if m := s.rollouts[ro.UID]; m != nil {
-		delete(m.asked, asked{d.Check, d.Step, d.Revision})
-		if len(m.asked) == 0 && len(m.answers) == 0 {
-			delete(s.rollouts, ro.UID)
-		}
-	}
-	s.mu.Unlock()
+	s.release(of, asked{d.Check, d.Step, d.Revision})
 	// It may have ended while another pass left it to this one.
-	if s.runCheck(ctx, ro, c, d) != nil {
-		s.done(keyOf(ro))
+	if s.runCheck(of.context, ro, c, d) != nil {
+		s.wake(of.key)
 	}
-}
-
-func (s *sampler) keep(ro *v1alpha1.Rollout, sample delivery.Sample) {
-	s.mu.Lock()
-	if m := s.rollouts[ro.UID]; m != nil {
-		m.answers = append(m.answers, sample)
-	}
-	s.mu.Unlock()
-	s.done(keyOf(ro))
 }
 
 // fetch asks the queries of one measurement, all about the same time.
