@@ -138,13 +138,15 @@ func (l *rolloutLoop) orphans(ctx context.Context, key types.NamespacedName) (ct
 		}
 		at := metav1.NewMicroTime(now)
 		message := fmt.Sprintf("there is no Rollout %s in namespace %s", key.Name, key.Namespace)
-		err := l.actor.writeAnswer(ctx, &actions[i], v1alpha1.RolloutActionStatus{Phase: v1alpha1.ActionRefused, Message: message, AppliedAt: &at})
+		answer := v1alpha1.RolloutActionStatus{Phase: v1alpha1.ActionRefused, Message: message, AppliedAt: &at}
+		err := l.actor.writeAnswer(ctx, &actions[i], answer)
 		if apierrors.IsConflict(err) {
 			return ctrl.Result{RequeueAfter: conflictDelay}, nil
 		}
 		if client.IgnoreNotFound(err) != nil {
 			return ctrl.Result{}, fmt.Errorf("answer RolloutAction %s: %w", actions[i].Name, err)
 		}
+		l.meters.beside.answered(&actions[i], &answer)
 		l.events.Eventf(&actions[i], nil, corev1.EventTypeWarning, delivery.EventActionRefused, "Deliver", "%s", message)
 	}
 	gone, next := delivery.Expired(actions, now)

@@ -138,8 +138,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, xdsServer *server.Server, o Op
 	if err != nil {
 		return err
 	}
-	hooks := newAsker(o.Guards.Hooks, runs, mgr.GetAPIReader(), o.Now, waker)
-	beside := besides{jobs: runs, samples: newSampler(queries, runs, o.Now, waker), notices: newNotifier(o.Notify, o.Now, waker), hooks: hooks}
+	hooks := newAsker(meteredPoster{o.Guards.Hooks, meters.beside, o.Now}, runs, mgr.GetAPIReader(), o.Now, waker)
+	beside := besides{jobs: runs, samples: newSampler(queries, runs, o.Now, waker), notices: newNotifier(meteredSender{o.Notify, meters.beside}, o.Now, waker), hooks: hooks}
 	rollouts := newRolloutLoop(ctx, mgr, newProxyWatch(mgr.GetClient(), xdsServer, w, o.Version), beside, policies)
 	rollouts.meters = meters
 	if rollouts.observer.config, err = newConfigWatch(mgr.GetConfig(), usersOfConfig(mgr.GetClient(), waker)); err != nil {

@@ -25,6 +25,7 @@ type meters struct {
 	queryTime prometheus.Histogram
 	due       *prometheus.GaugeVec
 	stalled   *prometheus.GaugeVec
+	beside    *besideMeters
 
 	mu     sync.Mutex
 	phases map[types.NamespacedName]v1alpha1.Phase
@@ -65,6 +66,10 @@ func newMeters(registry prometheus.Registerer) (*meters, error) {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if m.beside, err = newBesideMeters(registry); err != nil {
+		return nil, err
 	}
 	for _, o := range metrics.Outcomes() {
 		m.queries.WithLabelValues(string(o))

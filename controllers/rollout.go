@@ -92,11 +92,15 @@ func (l *rolloutLoop) carryOut(ctx context.Context, seen *observed, plan deliver
 	l.samples.seen(ro, seen.Samples)
 	l.notices.seen(ro, seen.Told)
 	l.hooks.seen(ro, seen.HookAnswers)
+	l.meters.beside.answers(seen)
 	l.tell(ro, plan.Events...)
 	l.notices.send(l.process, ro, plan.Status.Notices)
 	for _, action := range plan.Actions {
 		if err := l.actor.act(ctx, seen, action); err != nil {
 			return err
+		}
+		if a := judgedAction(seen, action.Object); a != nil && action.Answer != nil {
+			l.meters.beside.answered(a, action.Answer)
 		}
 		if action.Tells != nil {
 			l.tell(ro, *action.Tells)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,7 +41,11 @@ func TestCarryOutTellsOnce(t *testing.T) {
 	}
 	recorder := events.NewFakeRecorder(9)
 	beside := besides{jobs: &jobs{cache: c, api: c}, samples: newSampler(nil, nil, nil, nil), notices: newNotifier(nil, nil, nil), hooks: newAsker(nil, nil, nil, nil, nil)}
-	l := &rolloutLoop{client: c, actor: &actor{client: c}, besides: beside, events: recorder}
+	meters, err := newMeters(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &rolloutLoop{client: c, actor: &actor{client: c}, besides: beside, events: recorder, meters: meters}
 	seen := &observed{Observation: delivery.Observation{
 		Rollout: ro, Service: &delivery.Service{Name: "payments", ResourceVersion: service.ResourceVersion},
 	}}
