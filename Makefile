@@ -39,11 +39,12 @@ build: ## build crossfade and its kubectl plugin into .local/bin
 	@.ci/progress "building kubectl-crossfade" env $(GO_BUILD) -o $(BIN)/kubectl-crossfade ./cmd/kubectl-crossfade
 
 .PHONY: generate
-generate: ## write what is generated from the sources: deep copies, CRD, RBAC
+generate: ## write what is generated from the sources: deep copies, CRD, RBAC, the page of analyze's rules
 	@.ci/tool gen
 	$(BIN)/controller-gen object paths=./api/...
 	$(BIN)/controller-gen crd paths=./api/... output:crd:dir=config/crd
 	$(BIN)/controller-gen rbac:roleName=crossfade-controller paths=./controllers/... output:rbac:dir=config/rbac
+	go test ./delivery/advice -run TestPageGolden -update
 
 .PHONY: fmt
 fmt: ## format all Go files

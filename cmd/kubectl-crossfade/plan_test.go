@@ -93,6 +93,7 @@ func TestGoldenPlan(t *testing.T) {
 			reason: "Values, thresholds, verdicts and queries; nothing is decided.",
 			lines: []string{
 				"check payments -n shop", "check payments -n shop --check errors -o json", "check -f testdata/plan-rollout.yaml --revision 8695bf8868 --check success",
+				"check -f testdata/check-job.yaml --revision 8695bf8868",
 			},
 		},
 		"check-wrong": {

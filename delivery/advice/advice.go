@@ -113,7 +113,7 @@ func judge(w World, rules []Rule) []Finding {
 func Codes(ro *v1alpha1.Rollout) []string {
 	s := newScene(World{Rollouts: []*v1alpha1.Rollout{ro}})
 	var codes []string
-	for _, list := range [][]Rule{rolloutRules, checkRules, scheduleRules} {
+	for _, list := range [][]Rule{rolloutRules, checkRules, scheduleRules, hookRules} {
 		for i := range list {
 			s.rule = &list[i]
 			if before := len(s.findings); s.rule.Alone && s.rule.Severity != Info {
@@ -128,7 +128,7 @@ func Codes(ro *v1alpha1.Rollout) []string {
 
 // Rules are all rules, in the order of their codes.
 func Rules() []Rule {
-	return slices.Concat(fileRules, rolloutRules, checkRules, scheduleRules, matchRules, workloadRules, serviceRules, routeRules, policyRules, capacityRules, stateRules)
+	return slices.Concat(fileRules, rolloutRules, checkRules, scheduleRules, matchRules, hookRules, workloadRules, serviceRules, routeRules, policyRules, capacityRules, stateRules)
 }
 
 // found notes what the rule that is asked has found.

@@ -19,7 +19,7 @@ var groups = []struct{ digits, title string }{
 
 const head = `# What analyze finds
 
-<!-- Made of the rules in delivery/advice by its test: make golden. Do not edit. -->
+<!-- Made of the rules in delivery/advice by its test: make generate. Do not edit. -->
 
 ` + "`kubectl crossfade analyze`" + ` finds what the API server accepts, because each object alone is right, and what hurts
 later. Each rule has a code that never changes its meaning. How to call it: [kubectl-crossfade.md](kubectl-crossfade.md#analyze).

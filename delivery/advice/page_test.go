@@ -23,6 +23,6 @@ func TestPageGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(have), Page()); diff != "" {
-		t.Errorf("docs/analyze.md is stale; write it anew with make golden (-file +rules):\n%s", diff)
+		t.Errorf("docs/analyze.md is stale; write it anew with make generate (-file +rules):\n%s", diff)
 	}
 }

@@ -94,7 +94,7 @@ func TestCodes(t *testing.T) {
 
 func allCases() map[string]ruleCase {
 	all := map[string]ruleCase{}
-	for _, list := range []map[string]ruleCase{rolloutCases, checkCases, workloadCases, podCases, serviceCases, routeCases, policyCases, capacityCases, stateCases} {
+	for _, list := range []map[string]ruleCase{rolloutCases, checkCases, hookCases, workloadCases, podCases, serviceCases, routeCases, policyCases, capacityCases, stateCases} {
 		for code, c := range list {
 			all[code] = c
 		}

@@ -33,7 +33,8 @@ type check struct {
 }
 
 const checkHelp = `Measure the checks of a Rollout once, and print values, thresholds, verdicts and the
-queries as they are asked. Nothing is decided and nothing is written.
+queries as they are asked. Nothing is decided and nothing is written: checks that are
+Jobs are named and not run.
 
 The Rollout comes from the cluster, or with -f from a file, so that a check can be
 tried before it is applied. What is measured is --revision: the canary, or stable
@@ -41,7 +42,7 @@ when there is none. Prometheus is the controller's, asked through the API server
 (services/proxy), or that of --prometheus-url.
 
 Exit codes: 0 all pass; 2 one is out of its range; 3 none is, but one has no verdict;
-1 anything else. Checks that are dry runs count, too.`
+1 anything else. Checks that are dry runs count, too; one that is a Job has no verdict.`
 
 // Check is `kubectl crossfade check`.
 func Check(s *session.Session) *cobra.Command {

@@ -44,6 +44,9 @@ type query struct {
 	Text string `json:"query"`
 }
 
+// notRun is said of a check that is a Job: to run it would be to do something.
+const notRun = "Job checks are not run by check and plan: the controller runs its Job at each measurement"
+
 // measure renders a check's queries, and asks them once where somebody can be asked.
 func measure(ctx context.Context, of asked, ro *v1alpha1.Rollout, c *v1alpha1.Check, stable, canary string, at time.Time) measured {
 	m := measured{
@@ -51,7 +54,7 @@ func measure(ctx context.Context, of asked, ro *v1alpha1.Rollout, c *v1alpha1.Ch
 		Interval: delivery.Interval(ro, c).String(), First: delivery.FirstMeasured(ro, c).String(),
 	}
 	if !checks.Measurable(c) {
-		m.Message = "it has no query: its number comes from elsewhere"
+		m.Message = notRun
 		return m
 	}
 	queries, err := render(ro, c, stable, canary)
