@@ -71,3 +71,44 @@ func TestCarryOutTellsOnce(t *testing.T) {
 		t.Errorf("event %q, want %q", got, want)
 	}
 }
+
+// TestCarryOutCounts: an answer counts when what it led to is written, and only then.
+func TestCarryOutCounts(t *testing.T) {
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ro := withJob()
+	away := true
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(ro).WithStatusSubresource(ro).WithInterceptorFuncs(interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, w client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if away {
+				return apierrors.NewConflict(appsv1.Resource("rollouts"), o.GetName(), nil)
+			}
+			return w.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	}).Build()
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(ro), ro); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	meters, err := newMeters(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := besides{jobs: &jobs{cache: c, api: c}, samples: newSampler(nil, nil, nil, nil), notices: newNotifier(nil, nil, nil), hooks: newAsker(nil, nil, nil, nil, nil)}
+	l := &rolloutLoop{client: c, actor: &actor{client: c}, besides: beside, events: events.NewFakeRecorder(9), meters: meters}
+	seen := &observed{Observation: delivery.Observation{
+		Rollout: ro, HookAnswers: []delivery.HookAnswer{{Question: delivery.Question{Hook: ro.Spec.Hooks[0].Name}, Outcome: delivery.HookYes}},
+	}}
+	plan := delivery.Plan{Status: v1alpha1.RolloutStatus{Message: "the hook has said yes"}}
+	for _, want := range []float64{0, 1} {
+		if err := l.carryOut(t.Context(), seen, plan); away != apierrors.IsConflict(err) {
+			t.Fatalf("got %v, want a conflict: %v", err, away)
+		}
+		if got := series(t, registry, "crossfade_job_runs_total")["of=hook,outcome=Complete"]; got != want {
+			t.Errorf("%v counted, want %v", got, want)
+		}
+		away = false
+	}
+}

@@ -9,10 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestActionValidation asks a real API server what a RolloutAction may say, and what
+// testActionValidation asks a real API server what a RolloutAction may say, and what
 // a step may require of people.
-func TestActionValidation(t *testing.T) {
-	c := startAPIServer(t)
+func testActionValidation(t *testing.T, c client.Client) {
 	base := func() map[string]any {
 		return map[string]any{"rollout": "payments", "action": "Promote", "revision": "78bd5d695", "step": int64(2), "reason": "looks good, INC-7"}
 	}

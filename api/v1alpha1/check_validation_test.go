@@ -9,9 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestCheckValidation asks a real API server about the checks of a Rollout.
-func TestCheckValidation(t *testing.T) {
-	c := startAPIServer(t)
+// testCheckValidation asks a real API server about the checks of a Rollout.
+func testCheckValidation(t *testing.T, c client.Client) {
 	for name, tc := range map[string]struct {
 		check, want string
 	}{

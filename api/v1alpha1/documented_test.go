@@ -12,10 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestDocumented: what people copy out of the documentation and the samples, a real
+// testDocumented: what people copy out of the documentation and the samples, a real
 // API server accepts.
-func TestDocumented(t *testing.T) {
-	c := startAPIServer(t)
+func testDocumented(t *testing.T, c client.Client) {
 	root := filepath.Join("..", "..")
 	block := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 	tried := map[string]int{}

@@ -37,9 +37,8 @@ type policyCase struct {
 	want string
 }
 
-// TestMeshPolicyValidation asks a real API server.
-func TestMeshPolicyValidation(t *testing.T) {
-	c := startAPIServer(t)
+// testMeshPolicyValidation asks a real API server.
+func testMeshPolicyValidation(t *testing.T, c client.Client) {
 	for _, table := range []map[string]policyCase{
 		policyShape(), policyDurations(), policyRetries(), policyNumbers(), policyAccess(), policyEgress(),
 	} {

@@ -20,9 +20,8 @@ deny:
 holds: {start: true, step: false, promote: true}
 `
 
-// TestScheduleValidation asks a real API server.
-func TestScheduleValidation(t *testing.T) {
-	c := startAPIServer(t)
+// testScheduleValidation asks a real API server.
+func testScheduleValidation(t *testing.T, c client.Client) {
 	const cron, zone, lasts = "must be cron's five fields", "must be the IANA name of a time zone", "must be a duration such as 30m"
 	for name, tc := range map[string]struct{ reason, schedule, want string }{
 		"everything":            {"every field with a good value", goodSchedule, ""},
@@ -60,9 +59,8 @@ func TestScheduleValidation(t *testing.T) {
 	}
 }
 
-// TestFreezeValidation asks a real API server.
-func TestFreezeValidation(t *testing.T) {
-	c := startAPIServer(t)
+// testFreezeValidation asks a real API server.
+func testFreezeValidation(t *testing.T, c client.Client) {
 	const either = "set either from, to or both"
 	for name, tc := range map[string]struct{ reason, spec, want string }{
 		"from to":                   {"", `{namespaceSelector: {matchLabels: {tier: production}}, from: "2026-12-21T17:00:00+01:00", to: "2027-01-04T08:00:00Z", reason: holidays}`, ""},

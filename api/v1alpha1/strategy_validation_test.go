@@ -38,9 +38,8 @@ abTest:
 `
 )
 
-// TestStrategies asks a real API server about what is said of strategies.
-func TestStrategies(t *testing.T) {
-	c := startAPIServer(t)
+// testStrategies asks a real API server about what is said of strategies.
+func testStrategies(t *testing.T, c client.Client) {
 	cases := map[string]struct {
 		reason, strategy string
 		// want is what the refusal must say; empty when it must be accepted.

@@ -47,10 +47,38 @@ spec:
   paused: true
 `
 
-// TestValidation asks a real API server. What is not in the CRD's schema no fake
-// would refuse.
-func TestValidation(t *testing.T) {
+// TestAPI asks one real API server all that is refused, and all that is not: to start one
+// takes longer than to ask it.
+func TestAPI(t *testing.T) {
 	c := startAPIServer(t)
+	for name, test := range map[string]func(*testing.T, client.Client){
+		"Rollout": testValidation, "strategies": testStrategies, "checks": testCheckValidation, "hooks": testHooks, "schedules": testScheduleValidation,
+		"Freeze": testFreezeValidation, "RolloutAction": testActionValidation, "MeshPolicy": testMeshPolicyValidation, "documentation": testDocumented,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, c) })
+		tidy(t, c)
+	}
+}
+
+// tidy removes what a test has left behind: others use the same names.
+func tidy(t *testing.T, c client.Client) {
+	t.Helper()
+	for _, kind := range []string{"Rollout", "RolloutAction", "MeshPolicy", "AnalysisTemplate", "ClusterAnalysisTemplate", "Freeze"} {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+		var opts []client.DeleteAllOfOption
+		if kind != "ClusterAnalysisTemplate" && kind != "Freeze" {
+			opts = append(opts, client.InNamespace("default"))
+		}
+		if err := c.DeleteAllOf(t.Context(), u, opts...); client.IgnoreNotFound(err) != nil {
+			t.Fatalf("remove the objects of kind %s: %v", kind, err)
+		}
+	}
+}
+
+// testValidation asks a real API server. What is not in the CRD's schema no fake
+// would refuse.
+func testValidation(t *testing.T, c client.Client) {
 	cases := map[string]struct {
 		reason string
 		change func(spec map[string]any)
