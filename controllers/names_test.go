@@ -48,6 +48,7 @@ func TestWhoActs(t *testing.T) {
 	c.testProbe(t, true)
 	t.Run("verbs", c.testVerbs)
 	t.Run("names", c.testNames)
+	t.Run("annotations", c.testAnnotations)
 	c.testPartOfThem(t)
 }
 
@@ -90,6 +91,36 @@ func (c *crew) testVerbs(t *testing.T) {
 	other := action(v1alpha1.ActionAbort)
 	other.Spec.Rollout = "other"
 	refused(t, "only web is his", c.as("only web").Create(t.Context(), other), "may not abort Rollout other")
+}
+
+// testAnnotations: what an annotation asks for takes the verb that an action takes.
+func (c *crew) testAnnotations(t *testing.T) {
+	rollouts := []string{"rollouts"}
+	edit := rbacv1.PolicyRule{APIGroups: []string{"crossfade.dev"}, Resources: rollouts, Verbs: []string{"get", "patch"}}
+	c.role("only edit", edit)
+	edit.Verbs = append(edit.Verbs, "promote")
+	c.role("may promote", edit)
+	ro := &v1alpha1.Rollout{
+		ObjectMeta: metav1.ObjectMeta{Name: "annotated", Namespace: "default"},
+		Spec: v1alpha1.RolloutSpec{
+			WorkloadRef: v1alpha1.WorkloadRef{Name: "web"}, ServiceRef: v1alpha1.ServiceRef{Name: "web"},
+			Strategy: v1alpha1.Strategy{Canary: &v1alpha1.Canary{Steps: []v1alpha1.Step{{Weight: new(int32(5))}}}},
+		},
+	}
+	if err := c.root.Create(t.Context(), ro); err != nil {
+		t.Fatal(err)
+	}
+	promote, retry := `{"metadata":{"annotations":{"crossfade.dev/promote":"x/1"}}}`, `{"metadata":{"annotations":{"crossfade.dev/retry":"x/2"}}}`
+	for _, tc := range []struct{ reason, who, body, want string }{
+		{"no verb", "only edit", promote, "only edit may not promote Rollouts in namespace default"},
+		{"no verb", "only edit", retry, "only edit may not retry Rollouts in namespace default"},
+		{"another verb", "may promote", retry, "may promote may not retry Rollouts"},
+		{"his verb", "may promote", promote, ""},
+		{"what stands there stays", "only edit", `{"metadata":{"annotations":{"own":"other"}},"spec":{"paused":true}}`, ""},
+		{"nothing is asked for by taking it away", "only edit", `{"metadata":{"annotations":{"crossfade.dev/promote":null}}}`, ""},
+	} {
+		refused(t, tc.reason, c.as(tc.who).Patch(t.Context(), ro.DeepCopy(), merge(tc.body)), tc.want)
+	}
 }
 
 // testNames tries to act under another name, and to change what is written.

@@ -297,6 +297,32 @@ func TestStepsCarryOn(t *testing.T) {
 	}
 }
 
+// TestWeightSummary is what stands in the column WEIGHT.
+func TestWeightSummary(t *testing.T) {
+	match := []v1alpha1.RequestMatch{matching("x")}
+	for want, tc := range map[string]struct {
+		weight, total int32
+		traffic       *v1alpha1.Traffic
+	}{
+		"0":                     {0, 0, nil},
+		"25":                    {25, 100, nil},
+		"250/1000":              {250, 1000, nil},
+		"0 +match":              {0, 100, &v1alpha1.Traffic{Match: match}},
+		"0 +mirror 20%":         {0, 100, &v1alpha1.Traffic{Mirror: &v1alpha1.Mirror{Percent: 20}}},
+		"10 +match +mirror 20%": {10, 100, &v1alpha1.Traffic{Match: match, Mirror: &v1alpha1.Mirror{Percent: 20}}},
+		"50 of match":           {50, 100, &v1alpha1.Traffic{Audience: match}},
+		"5":                     {5, 100, &v1alpha1.Traffic{Sticky: &v1alpha1.Sticky{}}},
+	} {
+		if got := (portion{tc.weight, tc.traffic}).summary(tc.total); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	o := matchedOnly()
+	if got := Decide(*o).Status.WeightSummary; got != "0 +match" {
+		t.Errorf("a step of matches alone shows %q", got)
+	}
+}
+
 // TestGatesOfWays: what holds promotions holds the switch, and nothing after it.
 func TestGatesOfWays(t *testing.T) {
 	frozen := func(o *Observation) {

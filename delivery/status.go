@@ -116,6 +116,7 @@ func (p *pass) status() v1alpha1.RolloutStatus {
 	if p.rec != nil {
 		s.Stable = revisionStatus(p.rec.Stable, p.stable)
 		s.Canary = revisionStatus(p.rec.Canary, p.canary)
+		s.WeightSummary = portionOf(p.rec).summary(p.rec.Total)
 		s.Weight = &v1alpha1.WeightStatus{Desired: p.rec.Weight, Effective: p.Proxies.Effective, Acked: p.Proxies.Agreed}
 		s.Proxies = &v1alpha1.ProxiesStatus{
 			Expected: p.Proxies.Expected, Connected: p.Proxies.Connected, Acked: p.Proxies.Acked, Rejected: p.Proxies.Rejected,

@@ -107,10 +107,10 @@ func TestStatusFields(t *testing.T) {
 		Stable:             &v1alpha1.RevisionStatus{Revision: "rA", Replicas: 4, Ready: 4},
 		Canary:             &v1alpha1.RevisionStatus{Revision: "xB", Replicas: 1, Ready: 1},
 		Step:               &v1alpha1.StepStatus{Index: 1, Count: 2, StartedAt: &started},
-		StepSummary:        "1/2",
-		Weight:             &v1alpha1.WeightStatus{Desired: 20, Effective: 20, Acked: 20},
-		Proxies:            &v1alpha1.ProxiesStatus{Expected: 2, Connected: 2, Acked: 1, OtherVersion: 1},
-		AckedSummary:       "1/2",
+		StepSummary:        "1/2", WeightSummary: "20",
+		Weight:       &v1alpha1.WeightStatus{Desired: 20, Effective: 20, Acked: 20},
+		Proxies:      &v1alpha1.ProxiesStatus{Expected: 2, Connected: 2, Acked: 1, OtherVersion: 1},
+		AckedSummary: "1/2",
 	}
 	got.Record, got.Conditions = nil, nil
 	if diff := cmp.Diff(want, got); diff != "" {

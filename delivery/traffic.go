@@ -167,6 +167,25 @@ func (x portion) load(total int32) int64 {
 	return weight
 }
 
+// summary is the portion in a column's width.
+func (x portion) summary(total int32) string {
+	t := x.parts()
+	s := fmt.Sprint(x.weight)
+	if total != defaultTotal && total > 0 {
+		s = fmt.Sprintf("%d/%d", x.weight, total)
+	}
+	if len(t.Audience) > 0 {
+		s += " of match"
+	}
+	if len(t.Match) > 0 {
+		s += " +match"
+	}
+	if t.Mirror != nil {
+		s += fmt.Sprintf(" +mirror %d%%", t.Mirror.Percent)
+	}
+	return s
+}
+
 // portionNow says in words what the canary gets by the record.
 func (p *pass) portionNow() string {
 	t := portionOf(p.rec).parts()

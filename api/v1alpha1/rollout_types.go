@@ -12,7 +12,7 @@ import (
 // +kubebuilder:resource:shortName=ro,categories={all,crossfade}
 // +kubebuilder:printcolumn:name="PHASE",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="STEP",type=string,JSONPath=`.status.stepSummary`
-// +kubebuilder:printcolumn:name="WEIGHT",type=integer,JSONPath=`.status.weight.desired`
+// +kubebuilder:printcolumn:name="WEIGHT",type=string,JSONPath=`.status.weightSummary`
 // +kubebuilder:printcolumn:name="ACKED",type=string,JSONPath=`.status.ackedSummary`
 // +kubebuilder:printcolumn:name="STABLE",type=string,JSONPath=`.status.stable.revision`
 // +kubebuilder:printcolumn:name="CANARY",type=string,JSONPath=`.status.canary.revision`

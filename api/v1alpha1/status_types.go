@@ -75,6 +75,10 @@ type RolloutStatus struct {
 	// weight is the canary's share, as wanted, as rendered and as confirmed.
 	// +optional
 	Weight *WeightStatus `json:"weight,omitempty"`
+	// weightSummary is what the canary is to get, as people read it: "25", "0 +match",
+	// "0 +mirror 20%"; where totalWeight is not 100, "250/1000".
+	// +optional
+	WeightSummary string `json:"weightSummary,omitempty"`
 	// proxies counts who routes to the Service.
 	// +optional
 	Proxies *ProxiesStatus `json:"proxies,omitempty"`

@@ -67,6 +67,12 @@ var rolloutRules = []Rule{
 		Mend: "Choose a ttl of about the time that a delivery takes.",
 		find: stickyForever,
 	},
+	{
+		Code: "XF0110", Name: "StickyTooShort", Severity: Warning, Alone: true,
+		What: "A cookie that keeps users on their revision ends before the steps have been held: a user whose browser has dropped it is divided anew, and may go from the canary back to stable.",
+		Mend: "Choose a ttl above the sum of all holds; where people promote, above the time that they take.",
+		find: stickyTooShort,
+	},
 }
 
 // outline is what a Rollout will do, and whether the number of pods in it is known:
@@ -200,6 +206,22 @@ func writesMirrored(s *scene) {
 
 // week is longer than a delivery takes.
 const week = 7 * 24 * time.Hour
+
+func stickyTooShort(s *scene) {
+	for _, d := range s.deliveries {
+		legs, _ := d.outline()
+		held, cookie := time.Duration(0), (*v1alpha1.StickyCookie)(nil)
+		for _, leg := range legs {
+			if t := leg.Traffic; t != nil && t.Sticky != nil && t.Sticky.Cookie != nil {
+				cookie = t.Sticky.Cookie
+				held += leg.Hold
+			}
+		}
+		if cookie != nil && cookie.TTL.Duration > 0 && cookie.TTL.Duration < held {
+			s.found(RefTo("Rollout", d.rollout), "spec.strategy", "cookie %s is kept for %s, and the steps are held for %s", cookie.Name, cookie.TTL.Duration, held)
+		}
+	}
+}
 
 func stickyForever(s *scene) {
 	for _, d := range s.deliveries {

@@ -143,6 +143,13 @@ var rolloutCases = map[string]ruleCase{
 		func(w *shop) { w.canary.Steps[0].Mirror = &v1alpha1.Mirror{Percent: 5, Methods: []string{"GET"}} },
 	},
 	"XF0109": {func(w *shop) { stick(w, 169*time.Hour) }, func(w *shop) { stick(w, 168*time.Hour) }},
+	"XF0110": {func(w *shop) { holdAll(w, time.Hour); stick(w, time.Hour) }, func(w *shop) { holdAll(w, time.Hour); stick(w, time.Duration(len(w.canary.Steps))*time.Hour) }},
+}
+
+func holdAll(w *shop, each time.Duration) {
+	for i := range w.canary.Steps {
+		w.canary.Steps[i].Pause = &v1alpha1.Pause{Duration: every(each)}
+	}
 }
 
 func stick(w *shop, ttl time.Duration) {

@@ -59,7 +59,16 @@ func weightOf(r *v1alpha1.Rollout) string {
 	if r.Status.Weight == nil {
 		return ""
 	}
-	return fmt.Sprintf("%d/%d", r.Status.Weight.Desired, rollouts.Total(r))
+	return fmt.Sprintf("%d/%d", r.Status.Weight.Desired, rollouts.Total(r)) + beside(r)
+}
+
+// beside is what the canary gets beside its weight, or of whom: " +match". An older
+// controller does not say it.
+func beside(r *v1alpha1.Rollout) string {
+	if _, rest, has := strings.Cut(r.Status.WeightSummary, " "); has {
+		return " " + rest
+	}
+	return ""
 }
 
 func revisionOf(r *v1alpha1.RevisionStatus) string {

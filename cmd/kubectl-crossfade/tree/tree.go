@@ -201,7 +201,7 @@ func orDash(text string) string {
 
 func weightNode(r *v1alpha1.Rollout, o Options) node {
 	w := r.Status.Weight
-	n := leaf("weight  desired %d, effective %d, acked %d, of %d", w.Desired, w.Effective, w.Acked, rollouts.Total(r))
+	n := leaf("weight  desired %d, effective %d, acked %d, of %d%s", w.Desired, w.Effective, w.Acked, rollouts.Total(r), beside(r))
 	if x := r.Status.Proxies; x != nil {
 		text := fmt.Sprintf("proxies  %d expected, %d connected, %d acked, %d rejected", x.Expected, x.Connected, x.Acked, x.Rejected)
 		if x.OtherVersion > 0 {
