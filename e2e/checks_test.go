@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crossfade-dev/crossfade/e2e/live"
 	"github.com/crossfade-dev/crossfade/e2e/load"
@@ -30,6 +32,8 @@ func TestChecks(t *testing.T) {
 		{"checks-slow", checksSlow},
 		{"checks-template", checksTemplate},
 		{"checks-few", checksFew},
+		{"checks-calls", checksCalls},
+		{"checks-job", checksJob},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +110,7 @@ func checksSlow(t *testing.T) {
 func checksTemplate(t *testing.T) {
 	s := stage(t, setup{
 		Checks: []string{`{name: errors, templateRef: {name: errors}, args: [{name: least, value: "90"}], initialDelay: 2s}`},
-		Steps:  []step{{40, "5s"}},
+		Steps:  []step{{40, "endless"}},
 	})
 	template := func(argument string) {
 		s.must(strings.ReplaceAll(`
@@ -139,6 +143,7 @@ spec:
 		t.Errorf("the argument is 90, but the check says %+v", c)
 	}
 	canary := r.Status.Canary.Revision
+	s.promote(canary)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
 }
@@ -162,6 +167,46 @@ func checksFew(t *testing.T) {
 	s.promote(canary)
 	s.promoted(canary)
 	f.judge(map[string]string{canary: "v2"})
+}
+
+// A version that answers calls of gRPC with UNAVAILABLE, which is HTTP's status 200, is taken back.
+func checksCalls(t *testing.T) {
+	s := begin(t, setup{GRPC: true, Replicas: 2, Checks: []string{succeeds}, Steps: []step{{50, "10s"}}})
+	calls, err := load.Start(s.ctx, load.Options{URL: "http://" + s.gateway, Host: s.Namespace + ".example", Protocol: load.Calls, Rate: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.clients = append(s.clients, calls)
+	canary := s.change("v3")
+	r := s.rolledBack("is below min 95%")
+	counts := load.Count(calls.Stop(), time.Time{}, time.Time{})
+	t.Logf("%s; %v", r.Status.Message, counts)
+	if counts.Own["v1"] > 0 || counts.Own["v3"] == 0 || counts.Lost > 0 || counts.Last["v3"].After(s.zeroAt(canary)) {
+		t.Errorf("errors have to come from v3 alone, until %s, and none may be lost: %v\n%s", s.zeroAt(canary), counts, load.Describe(counts.Failures))
+	}
+}
+
+// A Job says whether a step is left; of one that failed, its last words say why the rollout went back.
+func checksJob(t *testing.T) {
+	s := begin(t, setup{Replicas: 2, Steps: []step{{50, "1s"}}})
+	check := func(args ...string) {
+		s.kubectl("patch", "rollout", name, "--type=merge", "-p",
+			fmt.Sprintf(`{"spec":{"analysis":{"interval":"1s","checks":[{"name":"smoke","job":%s}]}}}`, jobOf(args...)))
+	}
+	f := s.load()
+	check("load", "-url", "http://payments/", "-requests", "3")
+	good := s.change("v2")
+	s.promoted(good)
+	if jobs := s.kubectl("get", "jobs", "-l", "crossfade.dev/check=smoke", "-o", "jsonpath={.items[*].status.succeeded}"); !strings.Contains(jobs, "1") {
+		t.Errorf("no Job of check smoke has succeeded: %q", jobs)
+	}
+	check("load", "-bogus")
+	bad := s.change("v3")
+	r := s.rolledBack("flag provided but not defined: -bogus")
+	if !strings.Contains(r.Status.Message, "check smoke failed") {
+		t.Errorf("the Job has to take v3 back: %v", r)
+	}
+	f.judge(map[string]string{good: "v2", bad: "v3"})
 }
 
 // A version that fails is taken back by what the sidecar of a client counts: nobody comes through the gateway.

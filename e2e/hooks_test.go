@@ -18,13 +18,18 @@ func (s *scene) hooked(hooks string) {
 
 // jobHook is a hook that runs the shop's program with these arguments.
 func jobHook(name, at string, args ...string) string {
-	return fmt.Sprintf(`{"name":%q,"at":%q,"job":{"template":{"spec":{"backoffLimit":0,"template":{"spec":{
+	return fmt.Sprintf(`{"name":%q,"at":%q,"job":%s}`, name, at, jobOf(args...))
+}
+
+// jobOf is a Job, as JSON, that runs the shop's program with these arguments.
+func jobOf(args ...string) string {
+	return fmt.Sprintf(`{"template":{"spec":{"backoffLimit":0,"template":{"spec":{
 		"restartPolicy":"Never","automountServiceAccountToken":false,
 		"securityContext":{"runAsNonRoot":true,"seccompProfile":{"type":"RuntimeDefault"}},
 		"containers":[{"name":"job","image":"crossfade.local/shop:v1","args":["%s"],
 		"resources":{"requests":{"cpu":"5m","memory":"16Mi"},"limits":{"memory":"128Mi"}},
-		"securityContext":{"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true,"capabilities":{"drop":["ALL"]}}}]}}}}}}`,
-		name, at, strings.Join(args, `","`))
+		"securityContext":{"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true,"capabilities":{"drop":["ALL"]}}}]}}}}}`,
+		strings.Join(args, `","`))
 }
 
 // A delivery waits for those who are asked, by a POST and by a Job, and goes back when one says no; what the

@@ -41,6 +41,8 @@ type setup struct {
 	Deadline   int
 	// Notify is the target that is told of everything.
 	Notify string
+	// GRPC adds a port and a route for calls; Meshed has them, too.
+	GRPC bool
 	// Meshed labels the namespace, as the tutorials of meshes do.
 	Meshed bool
 }

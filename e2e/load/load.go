@@ -5,6 +5,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -30,6 +31,9 @@ const (
 	NewConnections Protocol = "http1-new"
 	// H2C is HTTP/2 without TLS, by prior knowledge: all requests on one connection.
 	H2C Protocol = "h2c"
+	// Calls are calls of gRPC with one empty message each (grpc.testing.TestService/EmptyCall), over HTTP/2 as H2C; the
+	// URL is without path.
+	Calls Protocol = "grpc"
 )
 
 // Limits that no run goes over, whatever its options say.
@@ -45,7 +49,7 @@ const (
 
 // Options say what is sent.
 type Options struct {
-	// URL is asked with GET.
+	// URL is asked with GET, but for Calls.
 	URL string
 	// Host is the Host header; empty for that of the URL.
 	Host string
@@ -140,11 +144,11 @@ func newTransport(p Protocol) (*http.Transport, error) {
 	case KeepAlive, "":
 	case NewConnections:
 		t.DisableKeepAlives = true
-	case H2C:
+	case H2C, Calls:
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetUnencryptedHTTP2(true)
 	default:
-		return nil, fmt.Errorf("unknown protocol %q: use %s, %s or %s", p, KeepAlive, NewConnections, H2C)
+		return nil, fmt.Errorf("unknown protocol %q: use %s, %s, %s or %s", p, KeepAlive, NewConnections, H2C, Calls)
 	}
 	return t, nil
 }
@@ -233,13 +237,9 @@ func (r *Run) request(ctx context.Context) Sample {
 }
 
 func (r *Run) exchange(ctx context.Context, s *Sample) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.options.URL, nil)
+	request, err := r.next(ctx)
 	if err != nil {
 		return err
-	}
-	request.Host = r.options.Host
-	if r.options.Header != nil {
-		request.Header = r.options.Header.Clone()
 	}
 	answer, err := r.client.Do(request)
 	if err != nil {
@@ -258,5 +258,42 @@ func (r *Run) exchange(ctx context.Context, s *Sample) error {
 	if s.Version == "" {
 		return fmt.Errorf("no version answered: status %d, %.120q", s.Status, body)
 	}
-	return nil
+	if r.options.Protocol == Calls && s.Status == http.StatusOK {
+		s.Status, err = grpcStatus(answer)
+	}
+	return err
+}
+
+// next is a request.
+func (r *Run) next(ctx context.Context) (*http.Request, error) {
+	method, target, body := http.MethodGet, r.options.URL, io.Reader(nil)
+	if r.options.Protocol == Calls {
+		// The frame of an empty message: not compressed, no bytes.
+		method, target, body = http.MethodPost, target+"/grpc.testing.TestService/EmptyCall", bytes.NewReader(make([]byte, 5))
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	request.Host = r.options.Host
+	if r.options.Header != nil {
+		request.Header = r.options.Header.Clone()
+	}
+	if r.options.Protocol == Calls {
+		request.Header.Set("content-type", "application/grpc")
+		request.Header.Set("te", "trailers")
+	}
+	return request, nil
+}
+
+// grpcStatus is the HTTP status for that of a call, which comes after the message, or in the header if there is none.
+func grpcStatus(answer *http.Response) (int, error) {
+	switch code := answer.Trailer.Get("grpc-status") + answer.Header.Get("grpc-status"); code {
+	case "0":
+		return http.StatusOK, nil
+	case "14":
+		return http.StatusServiceUnavailable, nil
+	default:
+		return 0, fmt.Errorf("a call ended with grpc-status %q", code)
+	}
 }

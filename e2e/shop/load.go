@@ -16,7 +16,7 @@ func loadCommand(ctx context.Context, args []string, out io.Writer) error {
 	var o load.Options
 	flags.StringVar(&o.URL, "url", "", "what to ask")
 	flags.StringVar(&o.Host, "host", "", "Host header, if not the URL's")
-	protocol := flags.String("protocol", string(load.KeepAlive), "http1, http1-new or h2c")
+	protocol := flags.String("protocol", string(load.KeepAlive), "http1, http1-new, h2c or grpc")
 	flags.Float64Var(&o.Rate, "rate", 10, "requests per second")
 	flags.IntVar(&o.Requests, "requests", 0, "end after so many; 0: when told to stop")
 	if err := flags.Parse(args); err != nil {

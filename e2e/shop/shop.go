@@ -36,7 +36,7 @@ type shop struct {
 func newShop(s settings) *shop {
 	ending, end := context.WithCancel(context.Background())
 	h := &shop{version: s.version, pod: s.pod, fault: s.fault, end: end}
-	talk := &talk{version: s.version, pod: s.pod, ending: ending.Done()}
+	talk := &talk{version: s.version, pod: s.pod, ending: ending.Done(), fault: h.current}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.health)
 	mux.HandleFunc("GET /fault", h.showFault)

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/net/websocket"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // talk holds long conversations: it echoes what comes by WebSocket, and answers each message of a streaming call of
@@ -18,6 +22,8 @@ import (
 type talk struct {
 	grpc_testing.UnimplementedTestServiceServer
 	version, pod string
+	// fault is what is wrong with the version now.
+	fault func() fault
 	// ending is closed when the conversations have to end.
 	ending <-chan struct{}
 }
@@ -52,6 +58,19 @@ func (t *talk) webSocket() http.Handler {
 		// Whoever hung up is not told.
 		_, _ = io.Copy(conn, conn)
 	}}
+}
+
+// EmptyCall is answered as GET / is, with the status UNAVAILABLE for an error.
+func (t *talk) EmptyCall(ctx context.Context, _ *grpc_testing.Empty) (*grpc_testing.Empty, error) {
+	if err := grpc.SetHeader(ctx, metadata.Pairs("x-version", t.version, "x-pod", t.pod)); err != nil {
+		return nil, err
+	}
+	f := t.fault()
+	time.Sleep(f.Delay)
+	if rand.Float64() < f.Errors {
+		return nil, status.Error(codes.Unavailable, "this version fails now and then")
+	}
+	return &grpc_testing.Empty{}, nil
 }
 
 // FullDuplexCall answers each message with an empty one.

@@ -9,6 +9,24 @@ import (
 	"github.com/crossfade-dev/crossfade/e2e/load"
 )
 
+// TestCalls counts calls of gRPC as it does requests: by who answered, and whether with an error of his own.
+func TestCalls(t *testing.T) {
+	server := httptest.NewUnstartedServer(newShop(settings{version: "v2", pod: "pod-1", fault: fault{Errors: 0.5}}))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	run, err := load.Start(t.Context(), load.Options{URL: server.URL, Protocol: load.Calls, Rate: 1000, Requests: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-run.Done()
+	got := load.Count(run.Stop(), time.Time{}, time.Time{})
+	if got.Versions["v2"] != 200 || got.Own["v2"] == 0 || got.Own["v2"] == 200 || got.Lost > 0 {
+		t.Errorf("200 calls, half of them UNAVAILABLE: %v\n%s", got, load.Describe(got.Failures))
+	}
+}
+
 // TestTalks goes on until the shop ends its conversations, and begins others then.
 func TestTalks(t *testing.T) {
 	for _, kind := range []load.Kind{load.WebSocket, load.GRPC} {
