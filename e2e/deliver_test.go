@@ -44,6 +44,7 @@ func TestDeliver(t *testing.T) {
 		{"ab-test", abTestReturns},
 		{"sticky-ladder", stickyLadder},
 		{"mirror-fails", mirrorFails},
+		{"slow-start", slowStart},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -234,6 +235,33 @@ func scaleMidway(t *testing.T) {
 		d := s.deployment()
 		return fmt.Sprintf("%d of %d", d.Status.AvailableReplicas, *d.Spec.Replicas), *d.Spec.Replicas == 8 && d.Status.AvailableReplicas == 8
 	})
+}
+
+// A single pod whose init container asks others, and which takes its time to get ready: no request comes before. Then
+// the application is scaled to nothing and back.
+func slowStart(t *testing.T) {
+	s := begin(t, setup{Replicas: 1, Steps: []step{{50, "1s"}}})
+	f := s.load()
+	canary := s.changed(func() {
+		s.kubectl("patch", "deployment", name, "-p", `{"spec":{"template":{"spec":{
+			"initContainers":[{"name":"first","image":"crossfade.local/shop:v1","args":["load","-url=http://payments/","-requests=1"],
+				"securityContext":{"allowPrivilegeEscalation":false,"readOnlyRootFilesystem":true,"capabilities":{"drop":["ALL"]}}}],
+			"containers":[{"name":"payments","image":"crossfade.local/shop:v2","readinessProbe":{"initialDelaySeconds":8}}]}}}}`)
+	})
+	s.promoted(canary)
+	if n := len(s.pods()[canary]); n != 1 {
+		t.Errorf("one pod has to be left, there are %d", n)
+	}
+	f.judge(map[string]string{canary: "v2"})
+
+	s.rollout.SkipAll()
+	s.kubectl("scale", "deployment/"+name, "--replicas=0")
+	s.await("is Healthy with nothing", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Replicas == 0 })
+	s.noPods(canary)
+	s.rollout.SkipAll()
+	s.kubectl("scale", "deployment/"+name, "--replicas=1")
+	s.await("is Healthy with its pod", func(r live.Rollout) bool { return r.Healthy() && r.Status.Stable.Ready == 1 })
+	s.reachable()
 }
 
 // What a user types goes on working.

@@ -118,6 +118,16 @@ spec: {rollout: payments, action: Override, revision: %s, reason: it mends the c
 	if counts := f.judge(map[string]string{canary: "v2"}); counts.Versions["v4"] > 0 {
 		t.Errorf("the frozen revision answered: %v", counts)
 	}
+	// A window that opens in half a year is no different, nor is the plugin.
+	f = s.load()
+	s.kubectl("patch", "rollout", name, "--type=merge", "-p",
+		fmt.Sprintf(`{"spec":{"schedule":{"allow":[{"cron":"0 0 1 %d *","duration":"1h"}]}}}`, time.Now().AddDate(0, 6, -15).Month()))
+	s.thaw()
+	r = s.await("waits for the window", func(r live.Rollout) bool { return strings.HasPrefix(r.Status.WaitingFor, "window until ") })
+	next := strings.Fields(r.Status.Message)[1]
+	s.cli(0, "applied", "override", name, "--reason", "it mends what mends the checkout")
+	s.promoted(next)
+	f.judge(map[string]string{next: "v4"})
 }
 
 // A window that opens at the next full minute: not a second earlier does the canary start.
@@ -165,6 +175,7 @@ func scheduleMistakes(t *testing.T) {
 	s.await("is held and moves nothing", func(r live.Rollout) bool {
 		return r.Condition("Ready").Reason == "InvalidSchedule" && s.deployment().Annotations["crossfade.dev/hold"] != ""
 	})
+	s.cli(6, "Europe/Berlim", "wait", name, "--timeout", "3m")
 	s.must(fmt.Sprintf(`
 apiVersion: crossfade.dev/v1alpha1
 kind: Freeze
