@@ -33,6 +33,7 @@ func TestMesh(t *testing.T) {
 		name string
 		test func(*testing.T)
 	}{
+		{"mesh-tutorial", meshTutorial},
 		{"mesh-rollout", meshRollout},
 		{"mesh-requests", meshRequests},
 		{"mesh-strict", meshStrict},
@@ -59,6 +60,7 @@ func meshRollout(t *testing.T) {
 	if p := s.rollout.Last().Object.Status.Proxies; p.Expected < 2+4+1 || p.Acked != p.Expected {
 		t.Errorf("the sidecars have to count: 2 gateway pods, 4 of the application and the client, got %+v", p)
 	}
+	s.agree("sidecar", 4+2+1)
 	s.judgeShare("mesh", "v2", 0.3)
 	s.promote(canary)
 	s.promoted(canary)
@@ -83,13 +85,19 @@ func meshStrict(t *testing.T) {
 	s.meshClients(meshClient{Name: "mesh", Rate: 40, Protocol: load.KeepAlive}, meshClient{Name: "fresh", Rate: 20, Protocol: load.NewConnections},
 		meshClient{Name: "plain", Plain: true, Rate: 20, Protocol: load.NewConnections})
 	f := s.load()
+	answers := s.capture(s.podOf(name), "x-version: v1")
 	s.until("the client beside the mesh is served while permissive", func() (string, bool) {
 		c := s.counts("plain")
-		return c.String(), c.Versions["v1"] > 20
+		return fmt.Sprint(c, answers), c.Versions["v1"] > 20 && answers.readable.Load() > 0
 	})
 	s.must(fmt.Sprintf(`{"apiVersion": "crossfade.dev/v1alpha1", "kind": "MeshPolicy", "metadata": {"name": "strict", "namespace": %q},
 		"spec": {"mtls": {"mode": "Strict"}}}`, s.Namespace), "apply", "-f", "-")
 	s.refused("plain", 20)
+	answers = s.capture(s.podOf(name), "x-version: v1")
+	s.asked("mesh", 200)
+	if answers.readable.Load() > 0 || answers.packets.Load() == 0 {
+		t.Errorf("in strict mode nothing may be readable on the way: %v", answers)
+	}
 	// A delivery in strict mode is like any other.
 	canary := s.change("v2")
 	s.promoted(canary)
@@ -186,6 +194,18 @@ func (s *scene) judgeShare(client, version string, want float64) {
 	if !since.Within(version, want) {
 		s.Errorf("client %s: at weight %.0f %% %s got %.1f %% of %d requests", client, 100*want, version, 100*since.Share(version), since.Requests)
 	}
+}
+
+// asked waits until a client was answered so many times more, and returns what it has counted then.
+func (s *scene) asked(client string, times int) load.Counts {
+	s.Helper()
+	before := s.countsNow(client)
+	var now load.Counts
+	s.until(fmt.Sprintf("client %s is answered %d times more", client, times), func() (string, bool) {
+		now = s.counts(client)
+		return now.String(), served(now) >= served(before)+times
+	})
+	return now
 }
 
 // refused waits until a client was refused so many times in a row.

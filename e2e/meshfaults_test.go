@@ -42,11 +42,15 @@ func asks(path string, rate int) string {
 	return fmt.Sprintf("load, -url=http://$(PAYMENTS_SERVICE_HOST)%s, -rate=%d", path, rate)
 }
 
-// podOf is the one pod of a Deployment that stays.
-func (s *scene) podOf(app string) corev1.Pod {
+// podOf is a pod of a Deployment that stays, and of a revision if one is given.
+func (s *scene) podOf(app string, revision ...string) corev1.Pod {
 	s.Helper()
 	var list corev1.PodList
-	if err := s.api.List(s.ctx, &list, client.InNamespace(s.Namespace), client.MatchingLabels{"app": app}); err != nil {
+	labels := client.MatchingLabels{"app": app}
+	for _, r := range revision {
+		labels["pod-template-hash"] = r
+	}
+	if err := s.api.List(s.ctx, &list, client.InNamespace(s.Namespace), labels); err != nil {
 		s.Fatal(err)
 	}
 	for _, p := range list.Items {
@@ -293,7 +297,8 @@ func ready(p corev1.Pod) bool {
 const away = 45 * time.Second
 
 // TestMeshControllerAway takes the controller away for a while. What the proxies know goes on: requests, connections,
-// certificates. When it is back it goes on, too.
+// certificates. When it is back it goes on, too; and then the mesh gets another root, while old and new certificates
+// meet.
 func TestMeshControllerAway(t *testing.T) {
 	s := begin(t, setup{Meshed: true, Replicas: 2, Steps: []step{{30, "endless"}}})
 	s.meshApps(meshApp{"front", asks("/", 40)})
@@ -307,6 +312,7 @@ func TestMeshControllerAway(t *testing.T) {
 	t.Cleanup(back)
 	s.kubectl("-n", system, "scale", "deployment/crossfade-controller", "--replicas=0")
 	s.kubectl("-n", system, "wait", "pod", "-l", "app.kubernetes.io/name=crossfade-controller", "--for=delete", patiently)
+	s.quickTrust()
 	time.Sleep(away)
 	if c := s.countsOfNow("front"); c.Lost > 0 || c.Versions["v2"] == 0 {
 		t.Errorf("without a controller requests in the mesh were lost: %v\n%s", c, load.Describe(c.Failures))
@@ -317,5 +323,21 @@ func TestMeshControllerAway(t *testing.T) {
 	if c := s.countsOfNow("front"); c.Lost > 0 {
 		t.Errorf("when the controller came back requests were lost: %v\n%s", c, load.Describe(c.Failures))
 	}
-	f.judge(map[string]string{canary: "v2"})
+	root := s.replaceRoot()
+	again := s.change("v1")
+	s.atWeight(again, 30)
+	s.signedBy(root, s.podOf(name, again))
+	first := s.toTheEnd(s.podOf("front").Name)
+	s.kubectl("rollout", "restart", "deployment/front")
+	s.kubectl("rollout", "status", "deployment/front", patiently)
+	s.signedBy(root, s.podOf("front"))
+	s.asked(s.podOf("front").Name, 200)
+	s.promote(again)
+	s.promoted(again)
+	for when, c := range map[string]load.Counts{"before": first(), "after": s.countsOfNow("front")} {
+		if t.Logf("front, %s: %v", when, c); c.Lost > 0 || c.Versions["v2"] == 0 || c.Versions["v1"] == 0 {
+			t.Errorf("%s the client's own certificate was of the new root requests were lost: %v\n%s", when, c, load.Describe(c.Failures))
+		}
+	}
+	f.judge(map[string]string{canary: "v2", again: "v1"})
 }
