@@ -46,6 +46,11 @@ func TestGoldenSteer(t *testing.T) {
 			reason: "Nothing on its way is nothing to act on.",
 			file:   "promoted.yaml", lines: []string{"promote payments -n shop", "retry payments -n shop", "abort orders -n shop", "abort"},
 		},
+		"steer-waiting": {
+			reason: "A revision that waits for a window has no canary yet, and is what an override is for.",
+			file:   "waiting.yaml", after: answered("Applied", "no schedule and no freeze holds revision x78bd5d6951 any more"),
+			lines: []string{"override payments -n shop --reason INC-7"},
+		},
 		"steer-rolledback": {
 			reason: "After a rollback there is only a retry.",
 			file:   "rolledback.yaml", after: answered("Applied", "attempt 2 begins"),

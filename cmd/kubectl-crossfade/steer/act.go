@@ -43,8 +43,8 @@ func (a *action) run(ctx context.Context, name string) error {
 	r, _ := rollouts.Read(object)
 	revision := a.revision
 	if revision == "" {
-		if revision = meant(r, a.kind); revision == "" {
-			return nothing(r, a.kind)
+		if revision, err = a.find(ctx, client, object, r); err != nil {
+			return err
 		}
 	}
 	created, err := client.Resource(session.Actions).Namespace(namespace).Create(ctx, request(r, a.kind, revision, a.reason), metav1.CreateOptions{})
@@ -61,7 +61,25 @@ func (a *action) run(ctx context.Context, name string) error {
 	return a.say(answered, revision)
 }
 
-// meant is the revision that an action is about when none is named.
+// find is the revision that an action is about when none is named. One that is held before its start, by a window for
+// one, is no canary yet: it is that of the Deployment's template.
+func (a *action) find(ctx context.Context, client dynamic.Interface, object *unstructured.Unstructured, r *v1alpha1.Rollout) (string, error) {
+	if revision := meant(r, a.kind); revision != "" {
+		return revision, nil
+	}
+	if record := r.Status.Record; a.kind != v1alpha1.ActionRetry && record != nil && record.Stage == v1alpha1.StagePreparing {
+		family, err := rollouts.GatherWorkload(ctx, client, object)
+		if err != nil {
+			return "", err
+		}
+		if current := family.Current(); current != nil {
+			return current.Hash, nil
+		}
+	}
+	return "", nothing(r, a.kind)
+}
+
+// meant is the revision on its way, or that which failed.
 func meant(r *v1alpha1.Rollout, kind v1alpha1.ActionKind) string {
 	record := r.Status.Record
 	switch {
