@@ -59,7 +59,7 @@ type Options struct {
 	Protocol Protocol
 	// Rate is in requests per second, above 0.
 	Rate float64
-	// Timeout bounds one request; 30 s when zero: a machine with much to do is slow, and that is no loss.
+	// Timeout bounds one request; a minute when zero: a machine with much to do is slow, and that is no loss.
 	Timeout time.Duration
 	// Requests ends the run after so many; zero for as many as the run may hold.
 	Requests int
@@ -111,7 +111,7 @@ func Start(ctx context.Context, o Options) (*Run, error) {
 		return nil, fmt.Errorf("rate is %v requests per second: it has to be above 0", o.Rate)
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 30 * time.Second
+		o.Timeout = time.Minute
 	}
 	if o.Requests <= 0 || o.Requests > maxRequests {
 		o.Requests = maxRequests
