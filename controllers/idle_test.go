@@ -110,7 +110,7 @@ func startIdle(t testing.TB, n int) *idleLoop {
 	w := newWorld(gateway, NewViews(gateway))
 	w.published(nil, proxy.Output{}) // The mesh loop's first pass, over a cluster without proxies.
 	out.rolloutLoop = newRolloutLoop(t.Context(), mgr, newProxyWatch(mgr.GetClient(), x, w, "v1"), beside, newProber(mgr.GetClient(), time.Now))
-	out.rolloutLoop.meters = meters
+	out.meters = meters
 	out.settle(t)
 	return out
 }

@@ -63,7 +63,7 @@ func (l *rolloutLoop) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Res
 			l.observer.parser.forget(req.NamespacedName)
 			l.observer.advice.forget(req.NamespacedName)
 			l.observer.matches.forget(req.NamespacedName)
-			l.besides.forget(req.NamespacedName)
+			l.forget(req.NamespacedName)
 			return l.orphans(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
