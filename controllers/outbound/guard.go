@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 // connectTimeout bounds one attempt to connect.
@@ -37,7 +39,8 @@ type Options struct {
 	// Hosts may be asked: exact names or addresses, or "*.example.com" for all names
 	// below example.com.
 	Hosts []string
-	// CAFile holds certificates beside the system's that a server's may chain up to.
+	// CAFile holds certificates that a server's may chain up to, beside the system's, or
+	// the public authorities' where the system has none.
 	CAFile string
 	// Forbidden are addresses that are never dialled beside those that nobody may: the
 	// API server's. It is asked at each connection.
@@ -99,8 +102,15 @@ func New(o Options) (*Guard, error) {
 	return g, nil
 }
 
-// trust adds the certificates of a file to the system's.
+// trust adds the certificates of a file to those that are believed anyway.
 func (g *Guard) trust(file string) error {
+	system, err := x509.SystemCertPool()
+	if err != nil {
+		system = x509.NewCertPool()
+	}
+	if g.tls.RootCAs, err = believed(system); err != nil {
+		return err
+	}
 	if file == "" {
 		return nil
 	}
@@ -108,13 +118,32 @@ func (g *Guard) trust(file string) error {
 	if err != nil {
 		return fmt.Errorf("read --hook-ca-file: %w", err)
 	}
-	if g.tls.RootCAs, err = x509.SystemCertPool(); err != nil {
-		g.tls.RootCAs = x509.NewCertPool()
-	}
 	if !g.tls.RootCAs.AppendCertsFromPEM(pem) {
 		return fmt.Errorf("read --hook-ca-file: %s holds no PEM certificate", file)
 	}
 	return nil
+}
+
+// believed are the system's authorities, or, where it has none, as in the image of the
+// controller, the public ones that this program was built with. Not for the whole
+// process: who speaks to Prometheus believes only what its flags say.
+func believed(system *x509.CertPool) (*x509.CertPool, error) {
+	if !system.Equal(x509.NewCertPool()) {
+		return system, nil
+	}
+	pool := x509.NewCertPool()
+	for root := range bundle.Roots() {
+		certificate, err := x509.ParseCertificate(root.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("read the public certificates: %w", err)
+		}
+		if root.Constraint == nil {
+			pool.AddCert(certificate)
+		} else {
+			pool.AddCertWithConstraint(certificate, root.Constraint)
+		}
+	}
+	return pool, nil
 }
 
 func isAddress(s string) bool {

@@ -328,6 +328,22 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestBelieved: the controller's image has no authorities, and chats and hooks are
+// asked by https all the same.
+func TestBelieved(t *testing.T) {
+	public, err := believed(x509.NewCertPool())
+	if err != nil || public.Equal(x509.NewCertPool()) {
+		t.Fatalf("where the system has no authorities there are none: %v", err)
+	}
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	own := x509.NewCertPool()
+	own.AddCert(server.Certificate())
+	if got, err := believed(own); err != nil || !got.Equal(own) {
+		t.Errorf("beside the system's authorities others are believed: %v", err)
+	}
+}
+
 // TestFailed: every way to fail has words of ours.
 func TestFailed(t *testing.T) {
 	for _, err := range []error{fmt.Errorf("a secret"), &net.OpError{Op: "dial", Err: fmt.Errorf("a secret")}, x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a secret"}} {

@@ -76,7 +76,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&collector, "otlp-collector", "", "where sidecars send spans by OTLP over gRPC, HOST:PORT; empty: nothing is traced")
 	f.StringVar(&s.notify, "notify-targets", "", "file with the targets that Rollouts can tell of what happens; it may come later. Empty: there are none")
 	f.StringVar(&hosts, "hook-hosts", "", "hosts beside Services of its own namespace that a Rollout's hooks may ask, separated by commas: exact, or *.example.com")
-	f.StringVar(&s.outbound.CAFile, "hook-ca-file", "", "certificates that those of hosts asked by https may chain up to, beside the system's (PEM)")
+	f.StringVar(&s.outbound.CAFile, "hook-ca-file", "", "certificates that those of hosts asked by https may chain up to, beside the system's or the public authorities' (PEM)")
 	f.IntVar(&s.workers, "workers", 8, "how many Rollouts are worked on at once")
 	err := f.Parse(args)
 	if err != nil {
