@@ -101,7 +101,7 @@ func (w *world) needYesBetween(o *Observation, was *v1alpha1.Record, next int32)
 	steps := newPass(*o).steps()
 	promotion := func(step int32) bool { return int(step) > len(steps) || steps[step-1].Switched }
 	begun := was.StepSince.Time
-	if int(was.Step) <= len(steps) && !(was.Full && promotion(next)) && !was.WeightSince.IsZero() {
+	if int(was.Step) <= len(steps) && (!was.Full || !promotion(next)) && !was.WeightSince.IsZero() {
 		w.needYes(o, was, v1alpha1.DuringStep, was.Step, time.Time{})
 	}
 	switch {
