@@ -77,10 +77,14 @@ func TestWeightsWithGRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n, workers = 5000, 8
+	before := uint32(1)
 	for _, weight := range []uint32{1, 5, 50, 95, 99} {
 		put(weight)
 		current(t, s)
-		settle(t, client, canary.String(), weight)
+		if weight != before {
+			left(t, client, canary.String(), before)
+		}
+		before = weight
 		var hits, failed atomic.Int64
 		var wg sync.WaitGroup
 		for range workers {
@@ -97,28 +101,42 @@ func TestWeightsWithGRPC(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		p := float64(weight) / 100
-		chi := math.Pow(float64(hits.Load())-n*p, 2)/(n*p) + math.Pow(float64(hits.Load())-n*p, 2)/(n*(1-p))
+		chi := chiSquare(hits.Load(), n, weight)
 		t.Logf("%d %%: %d of %d, chi-square %.2f", weight, hits.Load(), n, chi)
-		// One degree of freedom: chance alone gets above this once in 100,000 runs.
-		if chi > 19.5 || failed.Load() > 0 {
+		if chi > unlikely || failed.Load() > 0 {
 			t.Errorf("weight %d: %d of %d, %d failed", weight, hits.Load(), n, failed.Load())
 		}
 	}
 }
 
-// settle waits until the channel uses the weight that it has acked: grpc-go acks what it has read before it has built the
-// balancers for it. Ten requests to the rarer side in a row of any length are as good as a sign.
-func settle(t testing.TB, client healthpb.HealthClient, canary string, weight uint32) {
+// chiSquare says how badly a number of hits fits a weight in percent. With its one degree of freedom chance alone gets
+// above unlikely once in 100,000 runs.
+func chiSquare(hits, n int64, weight uint32) float64 {
+	p := float64(weight) / 100
+	off := math.Pow(float64(hits)-float64(n)*p, 2) / float64(n)
+	return off/p + off/(1-p)
+}
+
+const unlikely = 19.5
+
+// left waits until the channel has left a weight: grpc-go acks what it has read before it has built the balancers for
+// it. The first answers that the weight does not explain may still be a mixture; those after them are not.
+func left(t testing.TB, client healthpb.HealthClient, canary string, before uint32) {
 	t.Helper()
-	seen := 0
-	for deadline := time.Now().Add(patience); seen < 10; {
-		address, err := call(t.Context(), client)
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("the channel never uses weight %d: %v", weight, err)
+	const n = 500
+	for deadline := time.Now().Add(patience); ; {
+		hits := int64(0)
+		for range n {
+			address, err := call(t.Context(), client)
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("the channel never leaves weight %d: %v", before, err)
+			}
+			if address == canary {
+				hits++
+			}
 		}
-		if (address == canary) == (weight < 50) {
-			seen++
+		if chiSquare(hits, n, before) > unlikely {
+			return
 		}
 	}
 }
@@ -136,7 +154,9 @@ func TestStepsWithGRPC(t *testing.T) {
 	}
 	put(1)
 	client := dialMesh(t, serveOn(t, s))
-	settle(t, client, canary.String(), 1)
+	if _, err := call(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	var requests atomic.Int64
 	var wg sync.WaitGroup
