@@ -27,16 +27,26 @@ func TestJudge(t *testing.T) {
 		want []string // beginnings of "field: message"
 	}{
 		"good": {rollout, nil},
-		"a rule over several fields": {strings.Replace(rollout, "weight: 50", "weight: 5", 1),
-			[]string{"spec.strategy.canary: the weights of the steps must not descend"}},
-		"a shape": {strings.Replace(rollout, "weight: 50", "weight: -1", 1),
-			[]string{"spec.strategy.canary.steps[1].weight: -1: "}},
-		"shapes before rules": {strings.Replace(rollout, "{weight: 10}, {weight: 50", "{weight: 50}, {weight: -1", 1),
-			[]string{"spec.strategy.canary.steps[1].weight: -1: "}},
-		"a name twice": {rollout + "  analysis: {checks: [{name: a, successRate: {min: '99'}, interval: 1m}, {name: a, successRate: {min: '99'}, interval: 1m}]}\n",
-			[]string{"spec.analysis.checks[1]: Duplicate value"}},
-		"something that is needed": {strings.Replace(rollout, "serviceRef: {name: cart}", "", 1),
-			[]string{"spec.serviceRef: Required value"}},
+		"a rule over several fields": {
+			strings.Replace(rollout, "weight: 50", "weight: 5", 1),
+			[]string{"spec.strategy.canary: the weights of the steps must not descend"},
+		},
+		"a shape": {
+			strings.Replace(rollout, "weight: 50", "weight: -1", 1),
+			[]string{"spec.strategy.canary.steps[1].weight: -1: "},
+		},
+		"shapes before rules": {
+			strings.Replace(rollout, "{weight: 10}, {weight: 50", "{weight: 50}, {weight: -1", 1),
+			[]string{"spec.strategy.canary.steps[1].weight: -1: "},
+		},
+		"a name twice": {
+			rollout + "  analysis: {checks: [{name: a, successRate: {min: '99'}, interval: 1m}, {name: a, successRate: {min: '99'}, interval: 1m}]}\n",
+			[]string{"spec.analysis.checks[1]: Duplicate value"},
+		},
+		"something that is needed": {
+			strings.Replace(rollout, "serviceRef: {name: cart}", "", 1),
+			[]string{"spec.serviceRef: Required value"},
+		},
 		"the other kinds": {`
 apiVersion: crossfade.dev/v1alpha1
 kind: Freeze
