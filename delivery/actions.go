@@ -67,6 +67,13 @@ func (p *pass) answerTaken(a *v1alpha1.RolloutAction) bool {
 	return true
 }
 
+// unanswered says that an action had its effect and has no answer yet. Only the record
+// knows, so it must not go before: the action would be refused after it was applied.
+func (p *pass) unanswered() bool {
+	a, t := p.asked(), p.recordTaken()
+	return a != nil && t != nil && t.UID == a.UID
+}
+
 func (p *pass) recordTaken() *v1alpha1.TakenAction {
 	if p.rec == nil {
 		return nil

@@ -210,4 +210,24 @@ func TestTakenStays(t *testing.T) {
 	if r.Stage != v1alpha1.StageRolledBack || r.Taken == nil || r.Taken.UID != "a0" {
 		t.Errorf("got stage %s, taken %+v", r.Stage, r.Taken)
 	}
+	for name, o := range map[string]*Observation{"Deployment gone": steppingAt20(), "let go": goingBack()} {
+		all(asks(v1alpha1.ActionAbort, "xB"))(o)
+		record(o).Taken = &v1alpha1.TakenAction{UID: "a0", Message: "done", At: at(0)}
+		if name == "let go" {
+			o.ReplicaSets, o.Holder = o.ReplicaSets[:1], nil
+			record(o).Stage, record(o).Then = v1alpha1.StageRestoring, v1alpha1.ThenDetach
+			o.Deployment.Hold, o.Deployment.Rollout, o.Deployment.Paused = "", "", false
+			o.Service.Pin, o.Service.Key, o.Service.Rollout = "", "", ""
+		} else {
+			o.Deployment, o.Service.Pin, o.Service.Key = nil, "", ""
+		}
+		plan := Decide(*o)
+		if plan.Status.Record == nil || len(plan.Actions) != 1 || plan.Actions[0].Kind != AnswerAction {
+			t.Errorf("%s: record %+v, actions %+v", name, plan.Status.Record, plan.Actions)
+		}
+		o.Asked[0].Status.Phase = v1alpha1.ActionApplied
+		if plan = Decide(*o); plan.Status.Record != nil {
+			t.Errorf("%s, answered: the record is still there: %+v", name, plan)
+		}
+	}
 }

@@ -234,7 +234,7 @@ func (s *sim) services() {
 		}
 	}
 	s.trace("user", "makes the Service again")
-	s.svcs = append(s.svcs, &service{Service: Service{Name: testName, UID: s.uid(), Selects: true}, rv: s.next()})
+	s.svcs = append(s.svcs, &service{Service: Service{Name: testName, UID: s.uid(), Selects: true}, rv: s.next(), made: s.now})
 }
 
 // peace ends all faults; what users asked for stands.

@@ -35,7 +35,7 @@ func (p *pass) workloadGone() bool {
 		return true
 	}
 	p.refuse(v1alpha1.ReasonDeploymentNotFound, fmt.Sprintf("Deployment %s is gone: create it, or delete this Rollout", p.rec.Workload))
-	if p.unpinAll("the Deployment is gone: a pinned Service would find no pod of another one") {
+	if p.unpinAll("the Deployment is gone: a pinned Service would find no pod of another one") || p.unanswered() {
 		return true
 	}
 	p.warn(EventDeploymentGone, fmt.Sprintf("Deployment %s was deleted; it is adopted anew when it is back", p.rec.Workload))

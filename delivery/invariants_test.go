@@ -272,8 +272,8 @@ func (w *world) checkFirstPod(r *replicaSet) {
 	}
 	r.startedIn = rec.Since.Time
 	for _, s := range w.svcs {
-		if s.Rollout == "" || s.Key == rec.Canary {
-			continue // made anew just now, or moved by the pin guard
+		if s.Rollout == "" || !s.made.Before(rec.Since.Time) || s.Key == rec.Canary {
+			continue // made anew after the start had been decided, or moved by the pin guard
 		}
 		if s.Key != rec.Stable && w.ready(rec.Stable) > 0 && w.cache.ready(rec.Stable) > 0 {
 			w.violated("I8", "a canary pod starts while Service "+s.Name+" is not pinned to stable")

@@ -124,7 +124,7 @@ func (p *pass) letGo() bool {
 			did = true
 		}
 	}
-	if did {
+	if did || p.unanswered() {
 		return true
 	}
 	p.event(EventDetached, fmt.Sprintf("let go of Deployment %s", d.Name))

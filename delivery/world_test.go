@@ -95,7 +95,8 @@ type holder struct {
 
 type service struct {
 	Service
-	rv int
+	rv   int
+	made time.Time // when a user made it anew
 }
 
 const (
