@@ -30,7 +30,7 @@ func (s *stream) settled() bool {
 		if !t.seen && (k == clusters || k == listeners) {
 			return false
 		}
-		if t.flight != nil || len(t.todo) > 0 {
+		if t.flight != nil || s.owes(k) {
 			return false
 		}
 		for name := range t.rejected {
@@ -42,4 +42,16 @@ func (s *stream) settled() bool {
 		}
 	}
 	return true
+}
+
+// owes says whether something is still to be told that changes what the proxy does. What only waits to be taken away,
+// because a listener that is gone drains for a while and may use it so long, does not: in a mesh where Services come
+// and go every few seconds there would be no proxy that is not behind.
+func (s *stream) owes(k kind) bool {
+	for name := range s.types[k].todo {
+		if k == listeners || s.world.all[k][name] != nil {
+			return true
+		}
+	}
+	return false
 }

@@ -53,4 +53,13 @@ func TestBehind(t *testing.T) {
 	other.ask(listeners)
 	other.ack(listeners, other.receive(listeners))
 	check("with both", nil, []string{"p1", "p2"})
+
+	// Envoy uses a removed route until its listener has drained, and the route's cluster has to stay so long.
+	s.Publish(testView, parse("CDS; EDS; LDS; RDS"))
+	check("a listener goes", []string{"p1", "p2"}, nil)
+	c.ack(listeners, c.receive(listeners))
+	c.ack(routes, c.receive(routes))
+	other.ack(clusters, other.receive(clusters))
+	other.ack(listeners, other.receive(listeners))
+	check("a route lingers", nil, []string{"p1", "p2"})
 }
