@@ -161,6 +161,7 @@
 //	what alone serves keeps its size        TestSizes/smaller_while_it_serves_all (I9)
 //	no pods go while routed to              TestRetreating/routed, /stable_just_back, TestWarm/routed,
 //	                                        TestSizes/smaller_while_routed (I4)
+//	nor while they bear the step before     TestSizes/smaller,_not_told_yet (I1)
 //	not before the proxies were told        TestRetreating/not_rendered, TestWarm/not_rendered (I4)
 //	the time counts from the restart        TestRetreating/routed,_restarted, TestWarm/routed,_restarted (I4)
 //	old pods go by quarters                 TestWarm/down, /down,_HPA, /stable_short

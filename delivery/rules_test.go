@@ -302,6 +302,11 @@ func TestSizes(t *testing.T) {
 			o.Proxies.Effective = 0
 			canary(3, 3)(o)
 		}, "Progressing, Progressing\nasks again at 50s"},
+		"smaller, not told yet": {"I1: they bear what the step before gave", steppingAt20, func(o *Observation) {
+			r := record(o)
+			r.Step, r.AckedAt, r.WeightSince, r.Replicas, r.Capacity = 2, nil, metav1.MicroTime{}, 3, 3
+			canary(3, 3)(o)
+		}, "records Stepping step 2, weight 50/100, capacity 2"},
 		"smaller while it serves all": {"I9: nobody knows when stable is back", steppingAt20, func(o *Observation) {
 			r := record(o)
 			r.Weight, r.AckedAt, r.WeightSince, r.Replicas, r.StepSince = 0, nil, metav1.MicroTime{}, 3, at(-10*time.Second)

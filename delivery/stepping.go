@@ -133,10 +133,14 @@ func (p *pass) firstPod(size int32) int32 {
 // shrink makes the canary smaller: first in the record, so that no weight counts
 // on the pods that go. A canary without weight that serves everybody, because
 // stable has no ready pod, keeps its size; the steps go on meanwhile, for nobody
-// knows when stable is back.
+// knows when stable is back. Nor do pods go that still bear what the step before gave
+// the canary.
 func (p *pass) shrink() bool {
 	want := p.podsWanted()
 	if p.rec.Replicas > want {
+		if p.reached() && !p.weighed() {
+			return false
+		}
 		if !p.reached() && p.stableCannotTake() {
 			return false
 		}
