@@ -25,10 +25,9 @@ type meshClient struct {
 	Protocol load.Protocol
 }
 
-// TestMesh are namespaces whose pods have sidecars: beside other tests, but one at a time, for a dozen Envoys that start
+// TestMesh are namespaces whose pods have sidecars. One at a time, and beside nothing else: a dozen Envoys that start
 // side by side on two cores stall everything for longer than a connection may take, and requests are lost by that alone.
 func TestMesh(t *testing.T) {
-	t.Parallel()
 	for _, c := range []struct {
 		name string
 		test func(*testing.T)
