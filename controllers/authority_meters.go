@@ -41,10 +41,8 @@ func newAuthorityMeters(registry prometheus.Registerer, a *Authority) (*authorit
 	serving := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crossfade_serving_certificate_expiry_timestamp_seconds", Help: "When the controller's own certificate ends, which it shows to proxies and as a webhook, in seconds since 1970; 0 before there is one.",
 	}, func() float64 { return float64(a.servingUntil()) })
-	for _, c := range []prometheus.Collector{m.requests, m.refusals, signing, roots, serving} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
-		}
+	if err := registerAll(registry, m.requests, m.refusals, signing, roots, serving); err != nil {
+		return nil, err
 	}
 	m.requests.WithLabelValues(certificates.ResultIssued)
 	for _, r := range identity.Reasons() {

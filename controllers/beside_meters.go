@@ -56,10 +56,8 @@ func newBesideMeters(registry prometheus.Registerer) (*besideMeters, error) {
 			Name: "crossfade_actions_total", Help: "RolloutActions that were answered, by action and phase.",
 		}, []string{"action", "phase"}),
 	}
-	for _, c := range []prometheus.Collector{m.hooks, m.hookTime, m.jobs, m.notices, m.actions} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
-		}
+	if err := registerAll(registry, m.hooks, m.hookTime, m.jobs, m.notices, m.actions); err != nil {
+		return nil, err
 	}
 	for _, o := range []string{outcomeYes, outcomeLater, outcomeNo, outcomeSilent, outcomeRefused} {
 		m.hooks.WithLabelValues(o)

@@ -27,17 +27,16 @@ type Guards struct {
 // addresses are those that the caches show.
 func NewGuards(cache client.Reader, o outbound.Options) (Guards, error) {
 	o.Forbidden = apiServer(cache)
-	hooks, err1 := outbound.New(o)
-	o.Hosts, o.Trusted = nil, true
-	targets, err2 := outbound.New(o)
-	o.CAFile, o.Loopback = "", true // Prometheus has flags of its own for whom to believe.
-	prometheus, err3 := outbound.New(o)
-	for _, err := range []error{err1, err2, err3} {
-		if err != nil {
-			return Guards{}, err
-		}
+	hooks, err := outbound.New(o)
+	if err != nil {
+		return Guards{}, err
 	}
-	return Guards{Hooks: hooks, Targets: targets, Prometheus: prometheus}, nil
+	targets := hooks.Derive(func(o *outbound.Options) { o.Hosts, o.Trusted = nil, true })
+	return Guards{
+		Hooks: hooks, Targets: targets,
+		// It only dials: whom to believe there say flags of its own, to its own transport.
+		Prometheus: targets.Derive(func(o *outbound.Options) { o.Loopback = true }),
+	}, nil
 }
 
 // apiServer are the addresses of the API server: of its Service and what is behind

@@ -70,7 +70,7 @@ func hookRequest(ro *v1alpha1.Rollout, q delivery.Question) ([]byte, http.Header
 		Stable: rec.Stable, Canary: q.Revision, Attempt: q.Attempt, Try: 1, Step: q.Step,
 		Weight: rec.Weight, TotalWeight: rec.Total, Phase: ro.Status.Phase,
 	}
-	if e := hookEntry(rec, q); e != nil {
+	if e := delivery.HookOf(rec, q); e != nil {
 		b.Try = e.Answers + 1
 	}
 	if q.At == v1alpha1.AfterRollback {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/crossfade-dev/crossfade/api/v1alpha1"
 	"github.com/crossfade-dev/crossfade/delivery"
@@ -14,23 +13,10 @@ import (
 // hookJobKey names one run of a hook's Job. A hook that is asked anew, because the
 // situation is another one, gets another run; a crash finds the one that was under way.
 func hookJobKey(ro *v1alpha1.Rollout, rec *v1alpha1.Record, q delivery.Question) string {
-	if e := hookEntry(rec, q); e != nil {
+	if e := delivery.HookOf(rec, q); e != nil {
 		return fmt.Sprintf("%s/%d", hookKey(ro, q), e.Since.UnixMicro())
 	}
 	return hookKey(ro, q)
-}
-
-// hookEntry is what the record knows of a question, nil when it asks it no more.
-func hookEntry(rec *v1alpha1.Record, q delivery.Question) *v1alpha1.HookRecord {
-	i := slices.IndexFunc(rec.Hooks, func(e v1alpha1.HookRecord) bool { return questionOf(&e) == q })
-	if i < 0 {
-		return nil
-	}
-	return &rec.Hooks[i]
-}
-
-func questionOf(e *v1alpha1.HookRecord) delivery.Question {
-	return delivery.Question{Hook: e.Name, At: e.At, Step: e.Step, Revision: e.Revision, Attempt: e.Attempt}
 }
 
 // hookRun is the Job of a hook.
@@ -84,7 +70,7 @@ func wantedJobs(ro *v1alpha1.Rollout, status *v1alpha1.RolloutStatus) map[string
 	for i := range rec.Hooks {
 		e := &rec.Hooks[i]
 		if hook := hookNamed(ro, e.Name); hook != nil && hook.Job != nil && e.State == v1alpha1.HookAsking {
-			wanted[jobName(ro.Name, e.Name, hookJobKey(ro, rec, questionOf(e)))] = true
+			wanted[jobName(ro.Name, e.Name, hookJobKey(ro, rec, delivery.QuestionOf(e)))] = true
 		}
 	}
 	measured := rec.Stage == v1alpha1.StageStepping || rec.Stage == v1alpha1.StagePinning || rec.Stage == v1alpha1.StageHandingOver

@@ -62,10 +62,8 @@ func newMeters(registry prometheus.Registerer) (*meters, error) {
 		}, []string{"namespace", "rollout", "reason"}),
 		phases: map[types.NamespacedName]v1alpha1.Phase{}, stalls: map[types.NamespacedName]string{},
 	}
-	for _, c := range []prometheus.Collector{m.phase, m.weight, m.ackTime, m.verdicts, m.queries, m.queryTime, m.due, m.stalled} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
-		}
+	if err := registerAll(registry, m.phase, m.weight, m.ackTime, m.verdicts, m.queries, m.queryTime, m.due, m.stalled); err != nil {
+		return nil, err
 	}
 	var err error
 	if m.beside, err = newBesideMeters(registry); err != nil {
@@ -75,6 +73,16 @@ func newMeters(registry prometheus.Registerer) (*meters, error) {
 		m.queries.WithLabelValues(string(o))
 	}
 	return m, nil
+}
+
+// registerAll registers collectors until one is refused.
+func registerAll(registry prometheus.Registerer, collectors ...prometheus.Collector) error {
+	for _, c := range collectors {
+		if err := registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // query counts one answer of Prometheus.

@@ -29,9 +29,8 @@ type Views struct {
 
 	// grpc has one event from when the first gRPC client comes: nothing is made for
 	// them before.
-	grpc     chan event.GenericEvent
-	firstOne sync.Once
-	hasGRPC  atomic.Bool
+	grpc    chan event.GenericEvent
+	hasGRPC atomic.Bool
 }
 
 // NewViews returns Views that know the gateway; the mesh loop tells it of sidecars.
@@ -53,10 +52,9 @@ func (v *Views) Of(node *corev3.Node) (string, error) {
 	case kind == "sidecar":
 		return v.ofSidecar(node.GetId(), namespace)
 	default:
-		v.firstOne.Do(func() {
-			v.hasGRPC.Store(true)
+		if v.hasGRPC.CompareAndSwap(false, true) {
 			v.grpc <- event.GenericEvent{Object: &v1alpha1.Rollout{}} // Any object: it only wakes the mesh loop.
-		})
+		}
 		return xds.MeshView, nil
 	}
 }

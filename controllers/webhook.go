@@ -137,10 +137,8 @@ func newInjectionMeters(registry prometheus.Registerer) (*injectionMeters, error
 			Name: "crossfade_istio_injector", Help: "1 while Istio's injector is installed, which makes ours leave the label istio-injection to it.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.injections, m.istio} {
-		if err := registry.Register(c); err != nil {
-			return nil, err
-		}
+	if err := registerAll(registry, m.injections, m.istio); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

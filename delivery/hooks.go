@@ -125,18 +125,20 @@ func (p *pass) hookBegins(h *v1alpha1.Hook, step int32, revision string) v1alpha
 
 // hookEntry is what the record knows of a hook at a moment of the present delivery.
 func (p *pass) hookEntry(name string, at v1alpha1.HookMoment, step int32) *v1alpha1.HookRecord {
-	return p.hookOf(Question{Hook: name, At: at, Step: step, Revision: p.delivered(), Attempt: p.attempt()})
+	return HookOf(p.rec, Question{Hook: name, At: at, Step: step, Revision: p.delivered(), Attempt: p.attempt()})
 }
 
-func (p *pass) hookOf(q Question) *v1alpha1.HookRecord {
-	i := slices.IndexFunc(p.rec.Hooks, func(e v1alpha1.HookRecord) bool { return questionOf(&e) == q })
+// HookOf is what a record knows of a question, nil when it asks it no more.
+func HookOf(r *v1alpha1.Record, q Question) *v1alpha1.HookRecord {
+	i := slices.IndexFunc(r.Hooks, func(e v1alpha1.HookRecord) bool { return QuestionOf(&e) == q })
 	if i < 0 {
 		return nil
 	}
-	return &p.rec.Hooks[i]
+	return &r.Hooks[i]
 }
 
-func questionOf(e *v1alpha1.HookRecord) Question {
+// QuestionOf is what an entry of a record asks.
+func QuestionOf(e *v1alpha1.HookRecord) Question {
 	return Question{Hook: e.Name, At: e.At, Step: e.Step, Revision: e.Revision, Attempt: e.Attempt}
 }
 
@@ -157,7 +159,7 @@ func (p *pass) askHook(e *v1alpha1.HookRecord) {
 	if e.AnsweredAt != nil && !p.past(e.AnsweredAt.Add(again(e.Answers))) {
 		return
 	}
-	if q := questionOf(e); !slices.Contains(p.plan.Hooks, q) { // a gate may be asked twice in a pass
+	if q := QuestionOf(e); !slices.Contains(p.plan.Hooks, q) { // a gate may be asked twice in a pass
 		p.plan.Hooks = append(p.plan.Hooks, q)
 	}
 }
@@ -172,7 +174,7 @@ func again(n int32) time.Duration {
 func (p *pass) hear() {
 	for i := range p.HookAnswers {
 		a := &p.HookAnswers[i]
-		e := p.hookOf(a.Question)
+		e := HookOf(p.rec, a.Question)
 		if e == nil || e.State != v1alpha1.HookAsking || a.Came.Before(e.Since.Time) {
 			continue
 		}
@@ -214,7 +216,7 @@ func (p *pass) hookOver(e v1alpha1.HookRecord) bool {
 		p.noted = true
 		return true
 	}
-	if !afterwards(&e) {
+	if !Afterwards(e.At) {
 		return false
 	}
 	late := e.State == v1alpha1.HookAsking && p.past(p.hookDeadline(&e))
@@ -233,16 +235,16 @@ func (p *pass) hookOver(e v1alpha1.HookRecord) bool {
 	return true
 }
 
-// afterwards says that a hook is only told, and holds nothing.
-func afterwards(e *v1alpha1.HookRecord) bool {
-	return e.At == v1alpha1.AfterPromotion || e.At == v1alpha1.AfterRollback
+// Afterwards says that a hook of this moment is only told, and holds nothing.
+func Afterwards(at v1alpha1.HookMoment) bool {
+	return at == v1alpha1.AfterPromotion || at == v1alpha1.AfterRollback
 }
 
 // hookFailed goes back when a hook of this delivery has said no.
 func (p *pass) hookFailed() bool {
 	for i := range p.rec.Hooks {
 		e := &p.rec.Hooks[i]
-		if !afterwards(e) && e.State == v1alpha1.HookFailed {
+		if !Afterwards(e.At) && e.State == v1alpha1.HookFailed {
 			return p.hookFails(e, lastWord(e))
 		}
 	}
@@ -263,7 +265,7 @@ func (p *pass) hookFails(e *v1alpha1.HookRecord, why string) bool {
 // situation of before.
 func (p *pass) unaskHooks() {
 	p.rec.Hooks = slices.DeleteFunc(p.rec.Hooks, func(e v1alpha1.HookRecord) bool {
-		forget := e.State == v1alpha1.HookAsking && !afterwards(&e) && e.At != v1alpha1.DuringStep
+		forget := e.State == v1alpha1.HookAsking && !Afterwards(e.At) && e.At != v1alpha1.DuringStep
 		p.noted = p.noted || forget
 		return forget
 	})
@@ -273,7 +275,7 @@ func (p *pass) unaskHooks() {
 // deliveries, and the step's own when its weight was only raised by hand.
 func stepHooks(list []v1alpha1.HookRecord, step int32) []v1alpha1.HookRecord {
 	return slices.DeleteFunc(list, func(e v1alpha1.HookRecord) bool {
-		return !afterwards(&e) && (e.At != v1alpha1.DuringStep || e.Step != step)
+		return !Afterwards(e.At) && (e.At != v1alpha1.DuringStep || e.Step != step)
 	})
 }
 
@@ -281,7 +283,7 @@ func stepHooks(list []v1alpha1.HookRecord, step int32) []v1alpha1.HookRecord {
 func hooksAfter(list []v1alpha1.HookRecord) []v1alpha1.HookRecord {
 	var kept []v1alpha1.HookRecord
 	for i := range list {
-		if afterwards(&list[i]) {
+		if Afterwards(list[i].At) {
 			kept = append(kept, list[i])
 		}
 	}
@@ -328,7 +330,7 @@ func (p *pass) askAfter() {
 		return
 	}
 	for i := range p.rec.Hooks {
-		if e := &p.rec.Hooks[i]; afterwards(e) && e.State == v1alpha1.HookAsking {
+		if e := &p.rec.Hooks[i]; Afterwards(e.At) && e.State == v1alpha1.HookAsking {
 			p.askHook(e)
 			p.past(p.hookDeadline(e))
 		}

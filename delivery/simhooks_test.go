@@ -28,7 +28,7 @@ func (s *sim) setHooks() {
 func (s *sim) askHooks(plan *Plan) {
 	for _, q := range plan.Hooks {
 		rec := s.record()
-		if rec == nil || !slices.ContainsFunc(rec.Hooks, func(e v1alpha1.HookRecord) bool { return questionOf(&e) == q }) {
+		if rec == nil || !slices.ContainsFunc(rec.Hooks, func(e v1alpha1.HookRecord) bool { return QuestionOf(&e) == q }) {
 			s.violated("I7", fmt.Sprintf("%+v is asked before the record says so", q))
 		}
 		if !slices.Contains(s.inFlight, q) {
@@ -86,7 +86,7 @@ func (w *world) checkHooks(o *Observation, was, next *v1alpha1.Record) {
 	if next.Stage == v1alpha1.StageRetreating && was.Stage != next.Stage && next.Reason == EventHookFailed {
 		no := slices.ContainsFunc(next.Hooks, func(e v1alpha1.HookRecord) bool {
 			late := !w.now.Before(e.Since.Add((&pass{Observation: *o}).deadline()))
-			return e.State == v1alpha1.HookFailed && !afterwards(&e) && (!w.facts.no[questionOf(&e)].IsZero() || late)
+			return e.State == v1alpha1.HookFailed && !Afterwards(e.At) && (!w.facts.no[QuestionOf(&e)].IsZero() || late)
 		})
 		if !no {
 			w.violated("I6", "a hook failed that has said nothing of the kind")

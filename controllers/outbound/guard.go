@@ -89,39 +89,50 @@ func New(o Options) (*Guard, error) {
 			return nil, fmt.Errorf("--hook-hosts %q: want a name, an address, or *.example.com, without port", h)
 		}
 	}
-	g := &Guard{options: o, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
-	g.dialer = g.connect
 	if o.Resolver == nil {
-		g.options.Resolver = net.DefaultResolver
+		o.Resolver = net.DefaultResolver
 	}
-	if err := g.trust(o.CAFile); err != nil {
+	roots, err := trust(o.CAFile)
+	if err != nil {
 		return nil, err
 	}
+	return newGuard(o, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}), nil
+}
+
+// Derive makes a guard with other choices about addresses. Certificates are read once:
+// both believe the same.
+func (g *Guard) Derive(change func(*Options)) *Guard {
+	o := g.options
+	change(&o)
+	return newGuard(o, g.tls)
+}
+
+func newGuard(o Options, t *tls.Config) *Guard {
+	g := &Guard{options: o, tls: t}
+	g.dialer = g.connect
 	g.base = g.transport(g.DialContext)
 	g.base.ResponseHeaderTimeout = answerTimeout // Not every library's client has a timeout.
-	return g, nil
+	return g
 }
 
 // trust adds the certificates of a file to those that are believed anyway.
-func (g *Guard) trust(file string) error {
+func trust(file string) (*x509.CertPool, error) {
 	system, err := x509.SystemCertPool()
 	if err != nil {
 		system = x509.NewCertPool()
 	}
-	if g.tls.RootCAs, err = believed(system); err != nil {
-		return err
-	}
-	if file == "" {
-		return nil
+	roots, err := believed(system)
+	if err != nil || file == "" {
+		return roots, err
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("read --hook-ca-file: %w", err)
+		return nil, fmt.Errorf("read --hook-ca-file: %w", err)
 	}
-	if !g.tls.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("read --hook-ca-file: %s holds no PEM certificate", file)
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read --hook-ca-file: %s holds no PEM certificate", file)
 	}
-	return nil
+	return roots, nil
 }
 
 // believed are the system's authorities, or, where it has none, as in the image of the

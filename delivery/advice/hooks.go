@@ -80,7 +80,7 @@ const (
 
 func hookOutlastsDeadline(s *scene) {
 	s.hooks(func(ro *v1alpha1.Rollout, h *v1alpha1.Hook, field string) {
-		if h.HTTP == nil || h.At == v1alpha1.AfterPromotion || h.At == v1alpha1.AfterRollback {
+		if h.HTTP == nil || delivery.Afterwards(h.At) {
 			return // Nothing waits for what is told afterwards.
 		}
 		timeout, retries := hookTimeout, int32(hookRetries)
@@ -108,7 +108,7 @@ func jobOutlastsDeadline(s *scene) {
 		}
 	}
 	s.hooks(func(ro *v1alpha1.Rollout, h *v1alpha1.Hook, field string) {
-		if h.At != v1alpha1.AfterPromotion && h.At != v1alpha1.AfterRollback {
+		if !delivery.Afterwards(h.At) {
 			slow(ro, h.Job, "hook "+h.Name, field)
 		}
 	})

@@ -57,6 +57,7 @@ func words(e *field.Error) string {
 // schemas are read at their first use: to compile all rules takes a while.
 type schemas struct {
 	definitions fs.FS
+	crds        map[string]*apiextensionsv1.CustomResourceDefinition
 	kinds       map[string]*kind
 }
 
@@ -65,12 +66,33 @@ func (s *schemas) of(name string) (*kind, error) {
 	if known, ok := s.kinds[name]; ok {
 		return known, nil
 	}
-	files, err := fs.Glob(s.definitions, "*.yaml")
+	if s.crds == nil {
+		var err error
+		if s.crds, err = read(s.definitions); err != nil {
+			return nil, err
+		}
+	}
+	crd := s.crds[name]
+	if crd == nil {
+		return nil, nil
+	}
+	k, err := compile(crd)
+	if err != nil {
+		return nil, fmt.Errorf("compile the definition of %s: %w", name, err)
+	}
+	s.kinds[name] = k
+	return k, nil
+}
+
+// read reads the definitions by the kinds that they define.
+func read(definitions fs.FS) (map[string]*apiextensionsv1.CustomResourceDefinition, error) {
+	files, err := fs.Glob(definitions, "*.yaml")
 	if err != nil {
 		return nil, err
 	}
+	out := map[string]*apiextensionsv1.CustomResourceDefinition{}
 	for _, file := range files {
-		raw, err := fs.ReadFile(s.definitions, file)
+		raw, err := fs.ReadFile(definitions, file)
 		if err != nil {
 			return nil, err
 		}
@@ -78,15 +100,9 @@ func (s *schemas) of(name string) (*kind, error) {
 		if err := yaml.Unmarshal(raw, crd); err != nil {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
-		if crd.Spec.Names.Kind != name {
-			continue
-		}
-		if s.kinds[name], err = compile(crd); err != nil {
-			return nil, fmt.Errorf("compile %s: %w", file, err)
-		}
-		return s.kinds[name], nil
+		out[crd.Spec.Names.Kind] = crd
 	}
-	return nil, nil
+	return out, nil
 }
 
 // kind judges the objects of one.
